@@ -1,0 +1,70 @@
+"""How it is told: lines to stdout, whole whatever the number of workers and processes.
+
+Python's buffered stdout tears lines between workers. One `os.write` of at most `PIPE_BUF` bytes is
+atomic on a pipe (POSIX), so lines go out in pieces of that size, cut at line ends.
+"""
+
+import logging
+import os
+import select
+import sys
+
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from orderbook.ending import Ending
+
+log = logging.getLogger(__name__)
+
+
+class LineSink(DynamicSink[object]):
+    """Each item's `str` as a line on stdout; a reader that goes away ends the run, quietly."""
+
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "LinePartition":
+        return LinePartition(sys.stdout.fileno(), self._ending)
+
+
+class LinePartition(StatelessSinkPartition[object]):
+    """A worker's way to the file descriptor that all workers write to."""
+
+    def __init__(self, descriptor: int, ending: Ending) -> None:
+        self._descriptor = descriptor
+        self._ending = ending
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def write_batch(self, items: list[object]) -> None:
+        """Write a batch's lines; waits for a slow reader, though not past the run's end."""
+        piece = b""
+        for item in items:
+            line = f"{item}\n".encode()
+            if piece and len(piece) + len(line) > select.PIPE_BUF:
+                self._write(piece)
+                piece = b""
+            piece += line
+        if piece:
+            self._write(piece)
+
+    def _write(self, piece: bytes) -> None:
+        try:
+            while piece and self._writable():
+                try:
+                    written = os.write(self._descriptor, piece)
+                except BlockingIOError:  # a stdout that was handed to us non-blocking, and is full
+                    continue
+                piece = piece[written:]
+        except BrokenPipeError:
+            self._ending.finish(0)
+        except OSError as error:
+            log.error("stdout: %s; lines are lost from here on", error)
+            self._ending.finish(1)
+
+    def _writable(self) -> bool:
+        # A reader that has stopped reading must not keep a Ctrl-C from working: os.write would wait
+        # for it for ever.
+        while not self._poll.poll(100):
+            if self._ending.reached:
+                return False
+        return True
