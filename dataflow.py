@@ -1,6 +1,6 @@
 """Real-time limit order books from the Coinbase Exchange feed, as a Bytewax dataflow.
 
-    Coinbase ──▶ input ──(product, message)──▶ orderbook ──(product, summary)──▶ big_spread ──▶ out
+    exchange ──▶ input ──(product, message)──▶ orderbook ──(product, summary)──▶ big_spread ──▶ out
 
 Run it live with `python -m bytewax.run dataflow:flow`, or on recordings with
 `python -m bytewax.run "dataflow:replay('tests/recordings')"`.
@@ -8,18 +8,26 @@ Run it live with `python -m bytewax.run dataflow:flow`, or on recordings with
 
 import logging
 from functools import partial
+from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
-from bytewax.inputs import Source
 
+from orderbook import settings
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
 from orderbook.ending import Ending
+from orderbook.feed import FeedSettings
 from orderbook.messages import Heartbeat, Message, Snapshot
 from orderbook.recording import RecordingSource
 from orderbook.sink import LineSink
+from orderbook.source import CoinbaseSource
 
 log = logging.getLogger(__name__)
+
+UNREACHABLE_HINT = (
+    "the exchange can't be reached, and is tried again and again; recordings need no network: "
+    """python -m bytewax.run "dataflow:replay('tests/recordings')\""""
+)
 
 
 def mapper(
@@ -33,10 +41,11 @@ def mapper(
         state = OrderBookState()
     state.update(message)
     summary = state.summarize()
-    if type(message) is Heartbeat and type(summary) is OrderBookSummary:
-        return state, None
     if type(message) is Snapshot:
-        log.info("%s: %s", message.product_id, summary)
+        bids, asks = len(message.bids), len(message.asks)
+        log.info("%s: live, %d bids and %d asks: %s", message.product_id, bids, asks, summary)
+    elif type(message) is Heartbeat and type(summary) is OrderBookSummary:
+        return state, None
     return state, summary
 
 
@@ -48,27 +57,57 @@ def just_large_spread(
     return type(summary) is OrderBookSummary and summary.spread / summary.ask_price > min_spread
 
 
+def flow() -> Dataflow:
+    """The live dataflow with the settings of the environment: what `dataflow:flow` runs."""
+    return live()
+
+
+def live(
+    products: str | None = None,
+    min_spread: float | None = None,
+    url: str | None = None,
+    record: str | None = None,
+) -> Dataflow:
+    """The dataflow on the exchange's feed. An argument beats its variable of the environment."""
+    product_ids = settings.products(products)
+    threshold = settings.min_spread(min_spread)
+    feed = FeedSettings(
+        settings.feed_url(url),
+        stale_after=settings.seconds("ORDERBOOK_STALE_AFTER"),
+        refresh=settings.seconds("ORDERBOOK_REFRESH"),
+    )
+    folder = settings.record_folder(record)
+    # The feed has no end. Where a live run comes to one by itself, every product was refused.
+    ending = _begin(Ending(code_of_its_own=1))
+    source = CoinbaseSource(product_ids, feed, ending, record=folder, hint=UNREACHABLE_HINT)
+    dataflow = Dataflow("orderbook")
+    _order_books(op.input("input", dataflow, source), threshold, ending)
+    return dataflow
+
+
 def replay(path: str = "tests/recordings", min_spread: float | None = None) -> Dataflow:
     """The dataflow on a recording or a folder of recordings, as fast as it goes."""
-    ending = _begin()
+    threshold = settings.min_spread(min_spread)
+    ending = Ending()
     try:
         source = RecordingSource(path, ending)
     except ValueError as error:
         raise SystemExit(f"replay: {error}") from None
-    return _order_books(source, 0.0001 if min_spread is None else min_spread, ending)
+    dataflow = Dataflow("orderbook")
+    _order_books(op.input("input", dataflow, source), threshold, _begin(ending))
+    return dataflow
 
 
-def _begin() -> Ending:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    ending = Ending()
-    ending.install()
-    return ending
-
-
-def _order_books(source: Source[tuple[str, Message]], min_spread: float, ending: Ending) -> Dataflow:
-    flow = Dataflow("orderbook")
-    messages = op.input("input", flow, source)
+def _order_books(
+    messages: op.KeyedStream[Any], min_spread: float, ending: Ending
+) -> op.KeyedStream[OrderBookSummary | CrossedBook | None]:
     books = op.stateful_map("orderbook", messages, mapper)
     wide = op.filter("big_spread", books, partial(just_large_spread, min_spread=min_spread))
     op.output("out", wide, LineSink(ending))
-    return flow
+    return books
+
+
+def _begin(ending: Ending) -> Ending:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    ending.install()
+    return ending

@@ -12,10 +12,14 @@ import threading
 
 
 class Ending:
-    """The end of this process's run: not yet, or with which exit code."""
+    """The end of this process's run: not yet, or with which exit code.
 
-    def __init__(self) -> None:
+    `code_of_its_own` is the exit code of a run that ends by itself, without a `finish`.
+    """
+
+    def __init__(self, code_of_its_own: int = 0) -> None:
         self.code: int | None = None
+        self._code_of_its_own = code_of_its_own
         self._lock = threading.Lock()
 
     @property
@@ -41,6 +45,7 @@ class Ending:
 
     def _exit(self) -> None:
         # The engine's own way to a code above 0 is to raise, which prints 90 lines of traceback.
-        if self.code:
+        code = self._code_of_its_own if self.code is None else self.code
+        if code:
             sys.stderr.flush()
-            os._exit(self.code)
+            os._exit(code)

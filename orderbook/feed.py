@@ -1,0 +1,265 @@
+"""How we hear it: one product's messages over a websocket, and why a connection is given up.
+
+The feed numbers nothing, so a message that is lost or can't be read leaves a book wrong for good, and
+unseen. Hence the one cure for everything: give the connection up and take a new one, which starts with
+a snapshot. `ws_agen` decides what is retried; all the reasons there are derive from `FeedError`.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import ClassVar
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import backoff
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from orderbook.messages import BadFrame, Error, Heartbeat, L2Update, Snapshot, decode
+
+log = logging.getLogger(__name__)
+
+BookMessage = Snapshot | L2Update | Heartbeat
+
+LARGEST_FRAME = 64 * 2**20  # bytes; a BTC-USD snapshot is 1.1 to 1.3 MB, the library's default 1 MiB
+CLOSE_WITHIN = 0.5  # seconds that a closing handshake may take; a run must end within one
+
+
+class FeedError(Exception):
+    """Why a connection was given up; the text carries the value that was wrong."""
+
+    reason: ClassVar[str] = "closed"
+
+
+class Unreachable(FeedError):
+    """No connection could be made."""
+
+
+class Closed(FeedError):
+    """The exchange closed the connection, or it broke."""
+
+
+class Stale(FeedError):
+    """Nothing was heard for too long, or no snapshot came."""
+
+    reason = "stale"
+
+
+class Rejected(FeedError):
+    """A frame that can't be trusted."""
+
+    reason = "bad frame"
+
+
+class Crossed(FeedError):
+    """The book was crossed for too long."""
+
+    reason = "crossed"
+
+
+class Refreshed(FeedError):
+    """The connection was as old as one may get."""
+
+    reason = "refresh"
+
+
+class Refused(FeedError):
+    """The exchange answered with an error."""
+
+
+class NotAProduct(Refused):
+    """The exchange does not know the product: the one reason that is final."""
+
+
+def retry_delays() -> Generator[float]:
+    """Seconds between attempts: at random up to 1 first, so that many products spread, then 0.5 to 10."""
+    return backoff(initial_delay=1.0, min_delay=0.5, max_delay=10.0)
+
+
+@dataclass(frozen=True)
+class FeedSettings:
+    """Where the feed is, and the seconds after which a connection is given up."""
+
+    url: str
+    stale_after: float = 5.0  # without any frame
+    refresh: float = 3600.0  # since it was made
+    snapshot_within: float = 10.0  # without a snapshot
+    open_within: float = 5.0  # without having been made
+    retry_delays: Callable[[], Generator[float]] = retry_delays
+
+
+class Pacer:
+    """Spaces the connects of a process, whatever the thread.
+
+    The exchange takes 8 requests a second from an address, in bursts of up to 20; the defaults stay
+    below, since what leaves here evenly may arrive less so.
+    """
+
+    def __init__(
+        self, rate: float = 7.5, burst: int = 16, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._interval = 1 / rate
+        self._burst = (burst - 1) * self._interval
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._next = clock()  # when the next connect is due at an even pace; a burst runs ahead of it
+
+    def reserve(self) -> float:
+        """Take the next place; answers how many seconds there are to wait for it."""
+        with self._lock:
+            now = self._clock()
+            self._next = max(self._next, now)
+            wait = max(0.0, self._next - self._burst - now)
+            self._next += self._interval
+        return wait
+
+
+async def ws_agen(
+    product_id: str,
+    settings: FeedSettings,
+    pacer: Pacer,
+    *,
+    resync: asyncio.Event | None = None,
+    record: Callable[[bytes], None] = lambda frame: None,
+    on_trouble: Callable[[FeedError], None] = lambda error: None,
+) -> AsyncGenerator[tuple[str, BookMessage]]:
+    """Yield a product's messages, for as long as it is asked for more: `(product_id, message)`.
+
+    After each connect the snapshot comes first. `resync`, when set, has the connection replaced at
+    the next frame. `record` is given the raw frame of each message before it is yielded, `on_trouble`
+    each reason why a connection was given up. Raises `NotAProduct` where the exchange says so before
+    it ever sent a snapshot; all else is retried.
+    """
+    resync = resync or asyncio.Event()
+    delays = settings.retry_delays()
+    was_live = False
+    while True:
+        await asyncio.sleep(pacer.reserve())
+        try:
+            async with aclosing(_connection(product_id, settings, resync, record)) as messages:
+                async for message in messages:
+                    if type(message) is Snapshot:
+                        was_live = True
+                        delays = settings.retry_delays()
+                    yield product_id, message
+        except FeedError as error:
+            on_trouble(error)
+            if isinstance(error, NotAProduct) and not was_live:
+                raise
+            delay = next(delays)
+            level = logging.INFO if isinstance(error, Refreshed) else logging.WARNING
+            log.log(level, "%s: %s; next attempt in %.1f s", product_id, error, delay)
+            await asyncio.sleep(delay)
+
+
+async def _connection(
+    product_id: str, settings: FeedSettings, resync: asyncio.Event, record: Callable[[bytes], None]
+) -> AsyncGenerator[BookMessage]:
+    """Yield the messages of one connection; always ends by raising a `FeedError`."""
+    try:
+        websocket = await connect(
+            settings.url,
+            open_timeout=settings.open_within,
+            close_timeout=CLOSE_WITHIN,
+            ping_interval=None,  # the exchange's heartbeats tell more: that its market data is alive
+            max_size=LARGEST_FRAME,
+        )
+    except (OSError, WebSocketException) as error:
+        raise Unreachable(f"no connection to {settings.url}: {error}") from error
+    watchdog = _Watchdog(websocket, settings)
+    resync.clear()
+    try:
+        await websocket.send(_subscribe(product_id))
+        while True:
+            frame = await websocket.recv(decode=False)
+            watchdog.heard()
+            message = _read(product_id, frame)
+            if type(message) is Snapshot:
+                watchdog.synced = True
+            if message is None or not watchdog.synced:
+                continue
+            if resync.is_set():
+                raise Crossed("the book stays crossed")
+            if watchdog.age() >= settings.refresh:
+                raise Refreshed(f"the connection is {watchdog.age():.0f} s old")
+            record(frame)
+            yield message
+    except ConnectionClosed as error:
+        raise watchdog.verdict or Closed(f"the connection was closed: {error}") from error
+    finally:
+        watchdog.stop()
+        await websocket.close()
+
+
+def _subscribe(product_id: str) -> str:
+    return json.dumps(
+        {"type": "subscribe", "product_ids": [product_id], "channels": ["level2_batch", "heartbeat"]}
+    )
+
+
+def _read(product_id: str, frame: bytes) -> BookMessage | None:
+    """The message of a frame, None for one that says nothing of the book, such as the ack."""
+    try:
+        message = decode(frame)
+    except BadFrame as error:
+        raise Rejected(f"frame rejected: {error}") from None
+    if isinstance(message, BookMessage):
+        if message.product_id != product_id:
+            raise Rejected(f"frame rejected: it is of product {message.product_id!r}")
+        return message
+    if isinstance(message, Error):
+        kind = NotAProduct if "is not a valid product" in message.reason else Refused
+        raise kind(f"the exchange says: {message.message}: {message.reason}")
+    return None
+
+
+class _Watchdog:
+    """Breaks a connection that is silent, or without a snapshot, for too long.
+
+    It counts from the connect, so it also barks where nothing ever came. One timer a connection: it
+    is set anew when it runs out, not at each frame.
+    """
+
+    def __init__(self, websocket: ClientConnection, settings: FeedSettings) -> None:
+        self._websocket = websocket
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._connected = self._heard = self._loop.time()
+        self.synced = False
+        self.verdict: FeedError | None = None
+        self._watch()
+
+    def heard(self) -> None:
+        """A frame came."""
+        self._heard = self._loop.time()
+
+    def age(self) -> float:
+        """Seconds from the connect to the last frame."""
+        return self._heard - self._connected
+
+    def stop(self) -> None:
+        """Leave the connection alone from now on."""
+        self._timer.cancel()
+
+    def _watch(self) -> None:
+        silent_at = self._heard + self._settings.stale_after
+        late_at = self._connected + self._settings.snapshot_within
+        due = silent_at if self.synced else min(silent_at, late_at)
+        if self._loop.time() < due:
+            self._timer = self._loop.call_at(due, self._look)
+            return
+        self.verdict = Stale(
+            f"no frame for {self._settings.stale_after:g} s"
+            if due == silent_at
+            else f"no snapshot within {self._settings.snapshot_within:g} s"
+        )
+        self._websocket.transport.abort()
+
+    def _look(self) -> None:
+        # If it was this process that stood still, frames are waiting that it has not seen yet: they
+        # are taken in now, before the verdict.
+        self._timer = self._loop.call_later(0.01, self._watch)

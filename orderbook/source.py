@@ -1,0 +1,187 @@
+"""How Bytewax hears it: each product's feed as a partition that never blocks.
+
+The engine polls the partitions of a worker one after another, and one that waits makes all wait. So
+the websockets of a worker share one event loop, which is turned once in each sweep of polls, and a
+poll takes what has come in.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from orderbook.ending import Ending
+from orderbook.feed import BookMessage, FeedError, FeedSettings, NotAProduct, Pacer, Unreachable, ws_agen
+from orderbook.recording import Recorder
+
+log = logging.getLogger(__name__)
+
+
+class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
+    """The products' feeds, one partition each; `record` is a folder to record them into.
+
+    Nothing is kept for recovery: each connection starts from the exchange's own snapshot. `hint` is
+    said, once, where the exchange can't be reached.
+    """
+
+    def __init__(
+        self,
+        product_ids: list[str],
+        settings: FeedSettings,
+        ending: Ending,
+        *,
+        record: str | None = None,
+        hint: str = "",
+    ) -> None:
+        self._product_ids = product_ids
+        self._settings = settings
+        self._ending = ending
+        self._record = record
+        self._hint = hint
+        self._pacer = Pacer()
+        self._of_this_worker = threading.local()  # a worker is a thread
+
+    def list_parts(self) -> list[str]:
+        return self._product_ids
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "CoinbasePartition":
+        if not hasattr(self._of_this_worker, "loop"):
+            self._of_this_worker.loop = WorkerLoop()
+        recorder = self._open_recorder(for_part)
+        messages = ws_agen(
+            for_part,
+            self._settings,
+            self._pacer,
+            record=recorder.write if recorder else lambda frame: None,
+            on_trouble=self._on_trouble,
+        )
+        return CoinbasePartition(for_part, messages, self._of_this_worker.loop, self._ending, recorder)
+
+    def _open_recorder(self, product_id: str) -> Recorder | None:
+        if self._record is None:
+            return None
+        try:
+            return Recorder(self._record, product_id)
+        except OSError as error:
+            log.error("%s can't be recorded: %s", product_id, error)
+            self._ending.finish(1)
+            return None
+
+    def _on_trouble(self, error: FeedError) -> None:
+        if self._hint and isinstance(error, Unreachable):
+            log.warning(self._hint)
+            self._hint = ""
+
+
+class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
+    """A product's messages, taken as they come; ends where the exchange refuses the product."""
+
+    def __init__(
+        self,
+        product_id: str,
+        messages: AsyncIterator[tuple[str, BookMessage]],
+        loop: "WorkerLoop",
+        ending: Ending,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self._product_id = product_id
+        self._messages = messages
+        self._loop = loop
+        self._ending = ending
+        self._recorder = recorder
+        self._batch: list[tuple[str, BookMessage]] = []
+        self._seen = loop.turns
+        self._task = loop.start(self._take())
+
+    async def _take(self) -> None:
+        async for message in self._messages:
+            self._batch.append(message)
+
+    def next_batch(self) -> list[tuple[str, BookMessage]]:
+        """What has come in since the last poll; the first partition to be polled again turns the loop."""
+        if self._ending.reached:
+            raise StopIteration
+        if self._seen == self._loop.turns:
+            self._loop.turn()
+        self._seen = self._loop.turns
+        if self._task.done() and not self._batch:
+            self._end()
+        batch, self._batch = self._batch, []
+        return batch
+
+    def _end(self) -> None:
+        try:
+            self._task.result()
+        except NotAProduct as error:
+            log.error("%s: %s; this product ends here", self._product_id, error)
+        except Exception:
+            # In a cluster the engine loses the traceback.
+            log.exception("%s: unexpected, the run ends", self._product_id)
+            raise
+        raise StopIteration
+
+    def snapshot(self) -> None:
+        """Nothing: there is no place in the feed to come back to."""
+
+    def close(self) -> None:
+        """Close the connection, and those of the whole worker where the run is at its end."""
+        if self._ending.reached:
+            self._loop.close()
+        if self._recorder:
+            self._recorder.close()
+
+
+class WorkerLoop:
+    """The event loop that the partitions of a worker share, run a turn at a time by their polls."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(_DaemonThreads())
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, coroutine: Any) -> "asyncio.Task[None]":
+        """Have a coroutine run in the turns to come."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.append(task)
+        return task
+
+    def turn(self) -> None:
+        """Take in what has come, without waiting: one pass reads the sockets, one wakes their readers."""
+        self.turns += 1
+        self._loop.call_soon(self._loop.call_soon, self._loop.stop)
+        self._loop.run_forever()
+
+    def close(self) -> None:
+        """End all tasks, all at once; each says goodbye to the exchange within its own short bound."""
+        if self._loop.is_closed():
+            return
+        for task in self._tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+
+class _DaemonThreads(ThreadPoolExecutor):
+    """Runs the loop's name look-ups in threads that nobody waits for at the end.
+
+    A resolver without a network may take 30 s to give up; the interpreter joins the threads of a
+    plain executor before it exits.
+    """
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        return future
