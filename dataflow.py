@@ -1,6 +1,8 @@
 """Real-time limit order books from the Coinbase Exchange feed, as a Bytewax dataflow.
 
     exchange ──▶ input ──(product, message)──▶ orderbook ──(product, summary)──▶ big_spread ──▶ out
+                   ▲                               │
+                   └───────── resync ◀── books that stay crossed
 
 Run it live with `python -m bytewax.run dataflow:flow`, or on recordings with
 `python -m bytewax.run "dataflow:replay('tests/recordings')"`.
@@ -18,7 +20,9 @@ from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
 from orderbook.ending import Ending
 from orderbook.feed import FeedSettings
 from orderbook.messages import Heartbeat, Message, Snapshot
+from orderbook.metrics import Metrics, of_this_process
 from orderbook.recording import RecordingSource
+from orderbook.resync import ResyncSink
 from orderbook.sink import LineSink
 from orderbook.source import CoinbaseSource
 
@@ -31,7 +35,7 @@ UNREACHABLE_HINT = (
 
 
 def mapper(
-    state: OrderBookState | None, message: Message
+    state: OrderBookState | None, message: Message, metrics: Metrics | None = None
 ) -> tuple[OrderBookState, OrderBookSummary | CrossedBook | None]:
     """Bring a product's book up to date with a message, and tell what the book is like then.
 
@@ -43,6 +47,8 @@ def mapper(
     summary = state.summarize()
     if type(message) is Snapshot:
         bids, asks = len(message.bids), len(message.asks)
+        if metrics:
+            metrics.books[message.product_id] = state
         log.info("%s: live, %d bids and %d asks: %s", message.product_id, bids, asks, summary)
     elif type(message) is Heartbeat and type(summary) is OrderBookSummary:
         return state, None
@@ -55,6 +61,14 @@ def just_large_spread(
     """Keep a summary whose spread is above this fraction of its ask price; never a book without one."""
     _product, summary = product_summary
     return type(summary) is OrderBookSummary and summary.spread / summary.ask_price > min_spread
+
+
+def stays_crossed(
+    product_summary: tuple[str, OrderBookSummary | CrossedBook | None], seconds: float = 2.0
+) -> bool:
+    """Keep the books that have been crossed for this long."""
+    _product, summary = product_summary
+    return type(summary) is CrossedBook and summary.seconds >= seconds
 
 
 def flow() -> Dataflow:
@@ -76,38 +90,41 @@ def live(
         stale_after=settings.seconds("ORDERBOOK_STALE_AFTER"),
         refresh=settings.seconds("ORDERBOOK_REFRESH"),
     )
+    crossed_after = settings.seconds("ORDERBOOK_CROSSED_AFTER")
     folder = settings.record_folder(record)
     # The feed has no end. Where a live run comes to one by itself, every product was refused.
-    ending = _begin(Ending(code_of_its_own=1))
-    source = CoinbaseSource(product_ids, feed, ending, record=folder, hint=UNREACHABLE_HINT)
+    ending, metrics = Ending(code_of_its_own=1), of_this_process()
+    source = CoinbaseSource(product_ids, feed, ending, metrics, record=folder, hint=UNREACHABLE_HINT)
     dataflow = Dataflow("orderbook")
-    _order_books(op.input("input", dataflow, source), threshold, ending)
-    return dataflow
+    books = _order_books(op.input("input", dataflow, source), threshold, ending, metrics)
+    crossed = op.filter("crossed", books, partial(stays_crossed, seconds=crossed_after))
+    op.output("resync", crossed, ResyncSink(source))
+    return _begin(dataflow, ending)
 
 
 def replay(path: str = "tests/recordings", min_spread: float | None = None) -> Dataflow:
     """The dataflow on a recording or a folder of recordings, as fast as it goes."""
     threshold = settings.min_spread(min_spread)
-    ending = Ending()
+    ending, metrics = Ending(), of_this_process()
     try:
         source = RecordingSource(path, ending)
     except ValueError as error:
         raise SystemExit(f"replay: {error}") from None
     dataflow = Dataflow("orderbook")
-    _order_books(op.input("input", dataflow, source), threshold, _begin(ending))
-    return dataflow
+    _order_books(op.input("input", dataflow, source), threshold, ending, metrics)
+    return _begin(dataflow, ending)
 
 
 def _order_books(
-    messages: op.KeyedStream[Any], min_spread: float, ending: Ending
-) -> op.KeyedStream[OrderBookSummary | CrossedBook | None]:
-    books = op.stateful_map("orderbook", messages, mapper)
+    messages: op.KeyedStream[Any], min_spread: float, ending: Ending, metrics: Metrics
+) -> op.KeyedStream[Any]:
+    books = op.stateful_map("orderbook", messages, partial(mapper, metrics=metrics))
     wide = op.filter("big_spread", books, partial(just_large_spread, min_spread=min_spread))
-    op.output("out", wide, LineSink(ending))
+    op.output("out", wide, LineSink(ending, metrics))
     return books
 
 
-def _begin(ending: Ending) -> Ending:
+def _begin(dataflow: Dataflow, ending: Ending) -> Dataflow:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     ending.install()
-    return ending
+    return dataflow

@@ -63,6 +63,10 @@ class _Side:
     def copy(self) -> "_Side":
         return _Side(self.sizes.copy(), self.prices.copy())
 
+    def live(self) -> int:
+        sizes = list(self.sizes.values())  # in one step, so no other thread can come in between
+        return len(sizes) - sizes.count(0.0)
+
     def best_first(self, levels: int) -> list[tuple[float, float]]:
         """Up to `levels` live levels, as (price, size)."""
         live = ((abs(price), self.sizes[price]) for price in reversed(self.prices) if self.sizes[price])
@@ -79,6 +83,7 @@ class OrderBookState:
         self._clock = clock
         self._bids = _Side({}, [])
         self._asks = _Side({}, [])
+        self.changes = 0  # applied so far
         self._deletes = 0  # since the dead levels were last swept out: an upper bound of them
         self._synced = False  # no snapshot yet: changes have nothing to change
         self._crossed_since: float | None = None
@@ -115,6 +120,7 @@ class OrderBookState:
         self._crossed_since = None
 
     def _apply(self, update: L2Update) -> None:
+        self.changes += len(update.changes)
         bids, asks = self._bids, self._asks
         bid_sizes, bid_prices = bids.sizes, bids.prices
         ask_sizes, ask_prices = asks.sizes, asks.prices
@@ -171,6 +177,10 @@ class OrderBookState:
     def depth(self, levels: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         """The best `levels` bids and asks, best first, as (price, size); fewer where there are fewer."""
         return self._bids.best_first(levels), self._asks.best_first(levels)
+
+    def levels(self) -> tuple[int, int]:
+        """How many bids and asks there are; O(n), and safe while another thread updates the book."""
+        return self._bids.live(), self._asks.live()
 
     def check(self) -> None:
         """Assert what must hold after each message; O(n), for tests."""

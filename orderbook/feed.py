@@ -20,6 +20,7 @@ from websockets.client import backoff
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from orderbook.messages import BadFrame, Error, Heartbeat, L2Update, Snapshot, decode
+from orderbook.metrics import FeedMetrics
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +56,17 @@ class Rejected(FeedError):
     reason = "bad frame"
 
 
-class Crossed(FeedError):
+class Replaced(FeedError):
+    """Nothing is wrong with the connection, but a new snapshot is wanted: at once."""
+
+
+class Crossed(Replaced):
     """The book was crossed for too long."""
 
     reason = "crossed"
 
 
-class Refreshed(FeedError):
+class Refreshed(Replaced):
     """The connection was as old as one may get."""
 
     reason = "refresh"
@@ -123,41 +128,54 @@ async def ws_agen(
     settings: FeedSettings,
     pacer: Pacer,
     *,
+    phase: float = 0.0,
     resync: asyncio.Event | None = None,
+    metrics: FeedMetrics | None = None,
     record: Callable[[bytes], None] = lambda frame: None,
     on_trouble: Callable[[FeedError], None] = lambda error: None,
 ) -> AsyncGenerator[tuple[str, BookMessage]]:
     """Yield a product's messages, for as long as it is asked for more: `(product_id, message)`.
 
-    After each connect the snapshot comes first. `resync`, when set, has the connection replaced at
-    the next frame. `record` is given the raw frame of each message before it is yielded, `on_trouble`
-    each reason why a connection was given up. Raises `NotAProduct` where the exchange says so before
-    it ever sent a snapshot; all else is retried.
+    After each connect the snapshot comes first. `phase`, from 0 to 1, says when in each span of
+    `settings.refresh` the connection is renewed; products of different phases never are together.
+    `resync`, when set, has the connection replaced at the next frame. `record` is given the raw frame
+    of each message before it is yielded, `on_trouble` each reason why a connection was given up.
+    Raises `NotAProduct` where the exchange says so before it ever sent a snapshot; all else is
+    retried.
     """
     resync = resync or asyncio.Event()
+    metrics = metrics or FeedMetrics()
     delays = settings.retry_delays()
     was_live = False
     while True:
         await asyncio.sleep(pacer.reserve())
         try:
-            async with aclosing(_connection(product_id, settings, resync, record)) as messages:
+            connection = _connection(product_id, settings, phase, resync, metrics, record)
+            async with aclosing(connection) as messages:
                 async for message in messages:
                     if type(message) is Snapshot:
-                        was_live = True
+                        was_live = metrics.live = True
                         delays = settings.retry_delays()
                     yield product_id, message
         except FeedError as error:
+            metrics.live = False
+            metrics.resyncs[error.reason] += 1
             on_trouble(error)
             if isinstance(error, NotAProduct) and not was_live:
                 raise
-            delay = next(delays)
+            delay = 0.0 if isinstance(error, Replaced) else next(delays)
             level = logging.INFO if isinstance(error, Refreshed) else logging.WARNING
             log.log(level, "%s: %s; next attempt in %.1f s", product_id, error, delay)
             await asyncio.sleep(delay)
 
 
 async def _connection(
-    product_id: str, settings: FeedSettings, resync: asyncio.Event, record: Callable[[bytes], None]
+    product_id: str,
+    settings: FeedSettings,
+    phase: float,
+    resync: asyncio.Event,
+    metrics: FeedMetrics,
+    record: Callable[[bytes], None],
 ) -> AsyncGenerator[BookMessage]:
     """Yield the messages of one connection; always ends by raising a `FeedError`."""
     try:
@@ -170,13 +188,18 @@ async def _connection(
         )
     except (OSError, WebSocketException) as error:
         raise Unreachable(f"no connection to {settings.url}: {error}") from error
+    metrics.connects += 1
     watchdog = _Watchdog(websocket, settings)
     resync.clear()
+    made = asyncio.get_running_loop().time()
+    renewal = made + settings.refresh * (1 - (made / settings.refresh - phase) % 1)
     try:
         await websocket.send(_subscribe(product_id))
         while True:
             frame = await websocket.recv(decode=False)
-            watchdog.heard()
+            metrics.frames += 1
+            metrics.bytes += len(frame)
+            metrics.last_frame = now = watchdog.hear()
             message = _read(product_id, frame)
             if type(message) is Snapshot:
                 watchdog.synced = True
@@ -184,10 +207,13 @@ async def _connection(
                 continue
             if resync.is_set():
                 raise Crossed("the book stays crossed")
-            if watchdog.age() >= settings.refresh:
-                raise Refreshed(f"the connection is {watchdog.age():.0f} s old")
+            if now >= renewal:
+                raise Refreshed(f"the connection is {now - made:.0f} s old")
             record(frame)
             yield message
+    except Rejected:
+        metrics.rejected += 1
+        raise
     except ConnectionClosed as error:
         raise watchdog.verdict or Closed(f"the connection was closed: {error}") from error
     finally:
@@ -233,13 +259,10 @@ class _Watchdog:
         self.verdict: FeedError | None = None
         self._watch()
 
-    def heard(self) -> None:
-        """A frame came."""
+    def hear(self) -> float:
+        """A frame came; answers when."""
         self._heard = self._loop.time()
-
-    def age(self) -> float:
-        """Seconds from the connect to the last frame."""
-        return self._heard - self._connected
+        return self._heard
 
     def stop(self) -> None:
         """Leave the connection alone from now on."""

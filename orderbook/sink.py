@@ -12,6 +12,7 @@ import sys
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from orderbook.ending import Ending
+from orderbook.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -19,24 +20,27 @@ log = logging.getLogger(__name__)
 class LineSink(DynamicSink[object]):
     """Each item's `str` as a line on stdout; a reader that goes away ends the run, quietly."""
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: Ending, metrics: Metrics) -> None:
         self._ending = ending
+        self._metrics = metrics
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "LinePartition":
-        return LinePartition(sys.stdout.fileno(), self._ending)
+        return LinePartition(sys.stdout.fileno(), self._ending, self._metrics)
 
 
 class LinePartition(StatelessSinkPartition[object]):
     """A worker's way to the file descriptor that all workers write to."""
 
-    def __init__(self, descriptor: int, ending: Ending) -> None:
+    def __init__(self, descriptor: int, ending: Ending, metrics: Metrics) -> None:
         self._descriptor = descriptor
         self._ending = ending
+        self._metrics = metrics
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
 
     def write_batch(self, items: list[object]) -> None:
         """Write a batch's lines; waits for a slow reader, though not past the run's end."""
+        self._metrics.lines += len(items)
         piece = b""
         for item in items:
             line = f"{item}\n".encode()

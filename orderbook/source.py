@@ -16,9 +16,12 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from orderbook.ending import Ending
 from orderbook.feed import BookMessage, FeedError, FeedSettings, NotAProduct, Pacer, Unreachable, ws_agen
+from orderbook.metrics import FeedMetrics, Metrics
 from orderbook.recording import Recorder
 
 log = logging.getLogger(__name__)
+
+SUMMARY_EVERY = 60.0  # seconds
 
 
 class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
@@ -33,6 +36,7 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
         product_ids: list[str],
         settings: FeedSettings,
         ending: Ending,
+        metrics: Metrics,
         *,
         record: str | None = None,
         hint: str = "",
@@ -43,7 +47,10 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
         self._record = record
         self._hint = hint
         self._pacer = Pacer()
+        self._metrics = metrics
+        self._resyncs = {product_id: asyncio.Event() for product_id in product_ids}
         self._of_this_worker = threading.local()  # a worker is a thread
+        self._sum_up = threading.Lock()  # taken for good by the first worker, which sums up for all
 
     def list_parts(self) -> list[str]:
         return self._product_ids
@@ -51,15 +58,31 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "CoinbasePartition":
         if not hasattr(self._of_this_worker, "loop"):
             self._of_this_worker.loop = WorkerLoop()
+            if self._sum_up.acquire(blocking=False):
+                self._of_this_worker.loop.start(self._say_summaries())
         recorder = self._open_recorder(for_part)
         messages = ws_agen(
             for_part,
             self._settings,
             self._pacer,
+            phase=self._product_ids.index(for_part) / len(self._product_ids),
+            resync=self._resyncs[for_part],
+            metrics=self._metrics.feed(for_part),
             record=recorder.write if recorder else lambda frame: None,
             on_trouble=self._on_trouble,
         )
-        return CoinbasePartition(for_part, messages, self._of_this_worker.loop, self._ending, recorder)
+        return CoinbasePartition(
+            for_part,
+            messages,
+            self._of_this_worker.loop,
+            self._ending,
+            self._metrics.feed(for_part),
+            recorder,
+        )
+
+    def resync(self, product_id: str) -> None:
+        """Have a product's connection replaced; only on the worker that has its partition."""
+        self._resyncs[product_id].set()
 
     def _open_recorder(self, product_id: str) -> Recorder | None:
         if self._record is None:
@@ -70,6 +93,11 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
             log.error("%s can't be recorded: %s", product_id, error)
             self._ending.finish(1)
             return None
+
+    async def _say_summaries(self) -> None:
+        while True:
+            await asyncio.sleep(SUMMARY_EVERY)
+            log.info(self._metrics.summary())
 
     def _on_trouble(self, error: FeedError) -> None:
         if self._hint and isinstance(error, Unreachable):
@@ -86,12 +114,14 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
         messages: AsyncIterator[tuple[str, BookMessage]],
         loop: "WorkerLoop",
         ending: Ending,
+        metrics: FeedMetrics,
         recorder: Recorder | None = None,
     ) -> None:
         self._product_id = product_id
         self._messages = messages
         self._loop = loop
         self._ending = ending
+        self._metrics = metrics
         self._recorder = recorder
         self._batch: list[tuple[str, BookMessage]] = []
         self._seen = loop.turns
@@ -111,6 +141,8 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
         if self._task.done() and not self._batch:
             self._end()
         batch, self._batch = self._batch, []
+        if batch:
+            self._metrics.observe([message.time for _product_id, message in batch])
         return batch
 
     def _end(self) -> None:
