@@ -8,6 +8,7 @@ import logging
 import os
 import select
 import sys
+from functools import cache
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
@@ -17,15 +18,34 @@ from orderbook.metrics import Metrics
 log = logging.getLogger(__name__)
 
 
+@cache
+def claim_stdout() -> int:
+    """The descriptor of stdout; where the engine's command is what runs, ours alone from then on.
+
+    The engine prints to stdout itself, as long as a process of a cluster waits for another; that, and
+    whatever else is printed, goes to stderr instead. Raises `SystemExit` where stdout is closed.
+    """
+    if sys.stdout is None:
+        raise SystemExit("stdout is closed: there is nowhere to print to")
+    descriptor = sys.stdout.fileno()
+    command = sys.modules["__main__"].__spec__
+    if command is None or command.name != "bytewax.run" or sys.stderr is None:
+        return descriptor
+    ours = os.dup(descriptor)
+    os.dup2(sys.stderr.fileno(), descriptor)
+    return ours
+
+
 class LineSink(DynamicSink[object]):
     """Each item's `str` as a line on stdout; a reader that goes away ends the run, quietly."""
 
     def __init__(self, ending: Ending, metrics: Metrics) -> None:
+        self._descriptor = claim_stdout()
         self._ending = ending
         self._metrics = metrics
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "LinePartition":
-        return LinePartition(sys.stdout.fileno(), self._ending, self._metrics)
+        return LinePartition(self._descriptor, self._ending, self._metrics)
 
 
 class LinePartition(StatelessSinkPartition[object]):
