@@ -9,6 +9,7 @@ Run it live with `python -m bytewax.run dataflow:flow`, or on recordings with
 """
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -77,7 +78,7 @@ def flow() -> Dataflow:
 
 
 def live(
-    products: str | None = None,
+    products: str | Iterable[str] | None = None,
     min_spread: float | None = None,
     url: str | None = None,
     record: str | None = None,

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
@@ -23,8 +24,10 @@ DEFAULTS = {
 }
 
 
-def products(argument: str | None = None) -> list[str]:
+def products(argument: str | Iterable[str] | None = None) -> list[str]:
     """The products; each becomes a file name when recorded, so its form is strict, and none is twice."""
+    if argument is not None and not isinstance(argument, str):
+        argument = ",".join(map(str, argument))
     name, value = "ORDERBOOK_PRODUCTS", _value("ORDERBOOK_PRODUCTS", argument)
     product_ids = [product_id.strip() for product_id in value.split(",")]
     for product_id in product_ids:

@@ -204,7 +204,7 @@ class WorkerLoop:
         """End all tasks, all at once; each says goodbye to the exchange within its own short bound."""
         if self._loop.is_closed():
             return
-        log.info("the run ends: closing %d connections", len(self._tasks))
+        log.info("the run ends: closing this worker's connections")
         for task in self._tasks:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
