@@ -41,10 +41,11 @@ class FeedMetrics:
         now = time.time()
         for text in times:
             try:
-                lag = max(0.0, now - datetime.fromisoformat(text).timestamp()) if text else NO_LAG
+                lag = now - datetime.fromisoformat(text).timestamp() if text else NO_LAG
             except ValueError:
                 continue
-            if lag < NO_LAG:
+            if abs(lag) < NO_LAG:
+                lag = max(0.0, lag)  # our clock is a little behind the exchange's
                 self.lags[bisect_left(LAG_BOUNDS, lag)] += 1
                 self.lag_sum += lag
 

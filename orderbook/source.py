@@ -22,8 +22,6 @@ from orderbook.recording import Recorder
 
 log = logging.getLogger(__name__)
 
-SUMMARY_EVERY = 60.0  # seconds
-
 # Between two sweeps of polls. A sweep costs its polls, needed or not, so with many products it is
 # made less often: it finds more then, and a fuller batch costs the engine less a message.
 SHORTEST_PAUSE = timedelta(milliseconds=1)
@@ -34,7 +32,7 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
     """The products' feeds, one partition each; `record` is a folder to record them into.
 
     Nothing is kept for recovery: each connection starts from the exchange's own snapshot. `hint` is
-    said, once, where the exchange can't be reached.
+    said, once, where the exchange can't be reached; a summary each `summary_every` seconds.
     """
 
     def __init__(
@@ -46,12 +44,14 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
         *,
         record: str | None = None,
         hint: str = "",
+        summary_every: float = 60.0,
     ) -> None:
         self._product_ids = product_ids
         self._settings = settings
         self._ending = ending
         self._record = record
         self._hint = hint
+        self._summary_every = summary_every
         self._pacer = Pacer()
         self._metrics = metrics
         self._resyncs = {product_id: asyncio.Event() for product_id in product_ids}
@@ -102,7 +102,7 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
 
     async def _say_summaries(self) -> None:
         while True:
-            await asyncio.sleep(SUMMARY_EVERY)
+            await asyncio.sleep(self._summary_every)
             log.info(self._metrics.summary())
 
     def _on_trouble(self, error: FeedError) -> None:
