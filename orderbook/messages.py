@@ -18,15 +18,16 @@ class BadFrame(ValueError):
 
 
 # Levels and changes are kept out of the garbage collector's sight (gc=False): they hold no
-# containers, and a snapshot makes 45,000 of them at once.
-class Level(msgspec.Struct, array_like=True, gc=False):
+# containers, and a snapshot makes 45,000 of them at once. An item too many is refused: it may have a
+# meaning that the book would miss.
+class Level(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     """A price and the size that is on offer there, as in `["2671.33","0.24000910"]`."""
 
     price: Price
     size: Size
 
 
-class Change(msgspec.Struct, array_like=True, gc=False):
+class Change(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     """The new size at a price, 0 where the level is gone, as in `["buy","2631.25","0.00100000"]`."""
 
     side: Literal["buy", "sell"]
@@ -97,6 +98,9 @@ _type_decoder = msgspec.json.Decoder(_Typed)
 _KNOWN_TYPES = {kind.__struct_config__.tag for kind in (Snapshot, L2Update, Heartbeat, Subscriptions, Error)}
 
 
+_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
 def decode(frame: bytes) -> Message | None:
     """Make a message of a frame; None for a type that we don't know (the exchange adds some).
 
@@ -106,27 +110,31 @@ def decode(frame: bytes) -> Message | None:
     """
     try:
         return _decoder.decode(frame)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        if _is_unknown_type(frame):
-            return None
-        raise BadFrame(_explain(frame, error)) from None
-
-
-def _is_unknown_type(frame: bytes) -> bool:
+    except _UNREADABLE as error:
+        wrong: Exception = error
     try:
-        return _type_decoder.decode(frame).type not in _KNOWN_TYPES
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return False
+        if _type_decoder.decode(frame).type not in _KNOWN_TYPES:
+            return None
+    except _UNREADABLE as error:
+        wrong = error
+    raise BadFrame(_explain(frame, wrong))
 
 
 def _explain(frame: bytes, error: Exception) -> str:
     """Say what is wrong, and the value that is: msgspec names its place in the JSON only."""
-    text = f"{error or type(error).__name__}"
+    text = str(error)
     value: object = frame
     place = re.search(r" - at `\$(.*)`$", text)
-    if place:
-        value = msgspec.json.decode(frame)
-        for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1]):
-            value = value[name] if name else value[int(index)]  # type: ignore[index]
-    shown = repr(value)
-    return f"{text}: {shown if len(shown) <= 100 else shown[:100] + '…'}"
+    try:
+        if place:
+            value = msgspec.json.decode(frame)
+            for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1]):
+                value = value[name] if name else value[int(index)]  # type: ignore[index]
+        shown = repr(value)
+    except (*_UNREADABLE, LookupError, TypeError, ValueError):  # wrong in more than one way
+        shown = repr(frame[:200])
+    return f"{_short(text)}: {_short(shown)}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 160 else f"{text[:100]}…{text[-50:]}"

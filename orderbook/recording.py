@@ -124,6 +124,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
         self._ending = ending
         self._file = cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
         self._file.seek(offset)
+        self._cut = False
         self._wrong: str | None = None
 
     def next_batch(self) -> list[tuple[str, Message]]:
@@ -156,16 +157,17 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
 
     def _read_line(self) -> bytes:
         """The next line, empty at the end; what a crash has cut short is said and left out."""
+        if self._cut:
+            return b""
         try:
             line = self._file.readline()
-        except EOFError:  # a gzip file that stops before its end
-            line = b"\0"
-        if line and not line.endswith(b"\n"):
-            try:
-                decode(line)
-            except BadFrame:
-                log.warning("%s:%d: the last line is cut short; left out", self._path, self._line + 1)
-                return b""
+            if line.endswith(b"\n") or not line:
+                return line
+            decode(line)  # the last newline may have been lost without the rest
+        except (EOFError, BadFrame):  # EOFError: a gzip file that stops before its end
+            log.warning("%s:%d: the last line is cut short; left out", self._path, self._line + 1)
+            self._cut = True
+            return b""
         return line
 
     def snapshot(self) -> tuple[int, int]:
