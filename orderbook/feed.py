@@ -164,7 +164,7 @@ async def ws_agen(
             if isinstance(error, NotAProduct) and not was_live:
                 raise
             delay = 0.0 if isinstance(error, Replaced) else next(delays)
-            level = logging.INFO if isinstance(error, Refreshed) else logging.WARNING
+            level = logging.INFO if isinstance(error, Replaced) else logging.WARNING
             log.log(level, "%s: %s; next attempt in %.1f s", product_id, error, delay)
             await asyncio.sleep(delay)
 
@@ -206,9 +206,9 @@ async def _connection(
             if message is None or not watchdog.synced:
                 continue
             if resync.is_set():
-                raise Crossed("the book stays crossed")
+                raise Crossed("its book stays crossed, so it gets a new connection")
             if now >= renewal:
-                raise Refreshed(f"the connection is {now - made:.0f} s old")
+                raise Refreshed(f"the connection is renewed after {now - made:.0f} s")
             record(frame)
             yield message
     except Rejected:
@@ -235,11 +235,11 @@ def _read(product_id: str, frame: bytes) -> BookMessage | None:
         raise Rejected(f"frame rejected: {error}") from None
     if isinstance(message, BookMessage):
         if message.product_id != product_id:
-            raise Rejected(f"frame rejected: it is of product {message.product_id!r}")
+            raise Rejected(f"frame rejected: it is of product {message.product_id[:100]!r}")
         return message
     if isinstance(message, Error):
         kind = NotAProduct if "is not a valid product" in message.reason else Refused
-        raise kind(f"the exchange says: {message.message}: {message.reason}")
+        raise kind(f"the exchange says: {message.message[:100]!r}, {message.reason[:100]!r}")
     return None
 
 

@@ -5,6 +5,7 @@ in different processes. A sink whose parts are the source's own list is spread o
 source is, so each of its parts lives beside the product's partition, and can speak to it.
 """
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,8 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from orderbook.book import CrossedBook
 from orderbook.source import CoinbaseSource
+
+log = logging.getLogger(__name__)
 
 EVERY = 30.0  # seconds between two resyncs of a product: in an auction a book is rightly crossed
 
@@ -34,14 +37,17 @@ class ResyncSink(FixedPartitionedSink[CrossedBook, None]):
         return sorted(self.list_parts()).index(item_key)
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "ResyncPartition":
-        return ResyncPartition(lambda: self._source.resync(for_part), self._every, self._clock)
+        return ResyncPartition(for_part, self._source, self._every, self._clock)
 
 
 class ResyncPartition(StatefulSinkPartition[CrossedBook, None]):
     """One product's resyncs."""
 
-    def __init__(self, resync: Callable[[], None], every: float, clock: Callable[[], float]) -> None:
-        self._resync = resync
+    def __init__(
+        self, product_id: str, source: CoinbaseSource, every: float, clock: Callable[[], float]
+    ) -> None:
+        self._product_id = product_id
+        self._source = source
         self._every = every
         self._clock = clock
         self._last: float | None = None
@@ -50,7 +56,15 @@ class ResyncPartition(StatefulSinkPartition[CrossedBook, None]):
         now = self._clock()
         if self._last is None or now - self._last >= self._every:
             self._last = now
-            self._resync()
+            book = values[-1]
+            log.warning(
+                "%s: crossed for %.1f s, best bid %s, best ask %s: resync",
+                self._product_id,
+                book.seconds,
+                book.bid_price,
+                book.ask_price,
+            )
+            self._source.resync(self._product_id)
 
     def snapshot(self) -> None:
         """Nothing: a new run starts with new connections."""
