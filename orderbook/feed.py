@@ -8,12 +8,13 @@ a snapshot. `ws_agen` decides what is retried; all the reasons there are derive 
 import asyncio
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import backoff
@@ -56,17 +57,13 @@ class Rejected(FeedError):
     reason = "bad frame"
 
 
-class Replaced(FeedError):
-    """Nothing is wrong with the connection, but a new snapshot is wanted: at once."""
-
-
-class Crossed(Replaced):
+class Crossed(FeedError):
     """The book was crossed for too long."""
 
     reason = "crossed"
 
 
-class Refreshed(Replaced):
+class Refreshed(FeedError):
     """The connection was as old as one may get."""
 
     reason = "refresh"
@@ -78,6 +75,13 @@ class Refused(FeedError):
 
 class NotAProduct(Refused):
     """The exchange does not know the product: the one reason that is final."""
+
+
+class Doubt(NamedTuple):
+    """A doubt about a book: since when, in `time.monotonic`, and why."""
+
+    since: float
+    why: str
 
 
 def retry_delays() -> Generator[float]:
@@ -94,6 +98,7 @@ class FeedSettings:
     refresh: float = 3600.0  # since it was made
     snapshot_within: float = 10.0  # without a snapshot
     open_within: float = 5.0  # without having been made
+    resync_every: float = 30.0  # between two connects for a crossed book: in an auction it is rightly so
     retry_delays: Callable[[], Generator[float]] = retry_delays
 
 
@@ -129,7 +134,7 @@ async def ws_agen(
     pacer: Pacer,
     *,
     phase: float = 0.0,
-    resync: asyncio.Event | None = None,
+    doubt: Callable[[], Doubt | None] = lambda: None,
     metrics: FeedMetrics | None = None,
     record: Callable[[bytes], None] = lambda frame: None,
     on_trouble: Callable[[FeedError], None] = lambda error: None,
@@ -138,19 +143,19 @@ async def ws_agen(
 
     After each connect the snapshot comes first. `phase`, from 0 to 1, says when in each span of
     `settings.refresh` the connection is renewed; products of different phases never are together.
-    `resync`, when set, has the connection replaced at the next frame. `record` is given the raw frame
-    of each message before it is yielded, `on_trouble` each reason why a connection was given up.
-    Raises `NotAProduct` where the exchange says so before it ever sent a snapshot; all else is
-    retried.
+    `doubt` tells whether the book that is made of this is doubted; where that is since the connection
+    was made, the connection is replaced. `record` is given the raw frame of each
+    message before it is yielded, `on_trouble` each reason why a connection was given up. Raises
+    `NotAProduct` where the exchange says so before it ever sent a snapshot; all else is retried.
     """
-    resync = resync or asyncio.Event()
     metrics = metrics or FeedMetrics()
     delays = settings.retry_delays()
     was_live = False
+    last_resync = -math.inf
     while True:
         await asyncio.sleep(pacer.reserve())
         try:
-            connection = _connection(product_id, settings, phase, resync, metrics, record)
+            connection = _connection(product_id, settings, phase, doubt, metrics, record)
             async with aclosing(connection) as messages:
                 async for message in messages:
                     if type(message) is Snapshot:
@@ -163,8 +168,12 @@ async def ws_agen(
             on_trouble(error)
             if isinstance(error, NotAProduct) and not was_live:
                 raise
-            delay = 0.0 if isinstance(error, Replaced) else next(delays)
-            level = logging.INFO if isinstance(error, Replaced) else logging.WARNING
+            if isinstance(error, Crossed):
+                delay = max(0.0, last_resync + settings.resync_every - time.monotonic())
+                last_resync = time.monotonic() + delay
+            else:
+                delay = 0.0 if isinstance(error, Refreshed) else next(delays)
+            level = logging.INFO if isinstance(error, Refreshed) else logging.WARNING
             log.log(level, "%s: %s; next attempt in %.1f s", product_id, error, delay)
             await asyncio.sleep(delay)
 
@@ -173,7 +182,7 @@ async def _connection(
     product_id: str,
     settings: FeedSettings,
     phase: float,
-    resync: asyncio.Event,
+    doubt: Callable[[], Doubt | None],
     metrics: FeedMetrics,
     record: Callable[[bytes], None],
 ) -> AsyncGenerator[BookMessage]:
@@ -190,8 +199,7 @@ async def _connection(
         raise Unreachable(f"no connection to {settings.url}: {error}") from error
     metrics.connects += 1
     watchdog = _Watchdog(websocket, settings)
-    resync.clear()
-    made = asyncio.get_running_loop().time()
+    made = time.monotonic()
     renewal = made + settings.refresh * (1 - (made / settings.refresh - phase) % 1)
     try:
         await websocket.send(_subscribe(product_id))
@@ -205,8 +213,9 @@ async def _connection(
                 watchdog.synced = True
             if message is None or not watchdog.synced:
                 continue
-            if resync.is_set():
-                raise Crossed("its book stays crossed, so it gets a new connection")
+            doubted = doubt()
+            if doubted and doubted.since > made:
+                raise Crossed(doubted.why)
             if now >= renewal:
                 raise Refreshed(f"the connection is renewed after {now - made:.0f} s")
             record(frame)

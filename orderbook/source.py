@@ -8,6 +8,7 @@ poll takes what has come in.
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,18 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from orderbook.book import CrossedBook
 from orderbook.ending import Ending
-from orderbook.feed import BookMessage, FeedError, FeedSettings, NotAProduct, Pacer, Unreachable, ws_agen
+from orderbook.feed import (
+    BookMessage,
+    Doubt,
+    FeedError,
+    FeedSettings,
+    NotAProduct,
+    Pacer,
+    Unreachable,
+    ws_agen,
+)
 from orderbook.metrics import FeedMetrics, Metrics
 from orderbook.recording import Recorder
 
@@ -54,7 +65,7 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
         self._summary_every = summary_every
         self._pacer = Pacer()
         self._metrics = metrics
-        self._resyncs = {product_id: asyncio.Event() for product_id in product_ids}
+        self._doubts: dict[str, Doubt] = {}
         self._of_this_worker = threading.local()  # a worker is a thread
         self._sum_up = threading.Lock()  # taken for good by the first worker, which sums up for all
 
@@ -72,7 +83,7 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
             self._settings,
             self._pacer,
             phase=self._product_ids.index(for_part) / len(self._product_ids),
-            resync=self._resyncs[for_part],
+            doubt=lambda: self._doubts.get(for_part),
             metrics=self._metrics.feed(for_part),
             record=recorder.write if recorder else lambda frame: None,
             on_trouble=self._on_trouble,
@@ -86,9 +97,15 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
             recorder,
         )
 
-    def resync(self, product_id: str) -> None:
-        """Have a product's connection replaced; only on the worker that has its partition."""
-        self._resyncs[product_id].set()
+    def resync(self, product_id: str, book: CrossedBook) -> None:
+        """Have the connection replaced on which a book came to be crossed.
+
+        If that connection is gone already, nothing happens: what is told of a book may be late, since
+        it may be kept elsewhere. To be called in the process that has the product's partition.
+        """
+        since = time.monotonic() - book.seconds
+        why = f"crossed for {book.seconds:.1f} s, best bid {book.bid_price}, best ask {book.ask_price}"
+        self._doubts[product_id] = Doubt(since, why)
 
     def _open_recorder(self, product_id: str) -> Recorder | None:
         if self._record is None:
