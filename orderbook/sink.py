@@ -8,6 +8,7 @@ import logging
 import os
 import select
 import sys
+import threading
 from functools import cache
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
@@ -16,6 +17,10 @@ from orderbook.ending import Ending
 from orderbook.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+# A process has one stdout. Where workers could write side by side, one may fill the pipe after another
+# found room in it, which then waits in `os.write` for a reader that may have stopped for good.
+_stdout = threading.Lock()
 
 
 @cache
@@ -55,6 +60,7 @@ class LinePartition(StatelessSinkPartition[object]):
         self._descriptor = descriptor
         self._ending = ending
         self._metrics = metrics
+        self._broken = False
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
 
@@ -73,22 +79,24 @@ class LinePartition(StatelessSinkPartition[object]):
 
     def _write(self, piece: bytes) -> None:
         try:
-            while piece and self._writable():
-                try:
-                    written = os.write(self._descriptor, piece)
-                except BlockingIOError:  # a stdout that was handed to us non-blocking, and is full
-                    continue
-                piece = piece[written:]
+            with _stdout:
+                while piece and self._is_writable():
+                    try:
+                        written = os.write(self._descriptor, piece)
+                    except BlockingIOError:  # a stdout that was handed to us non-blocking, and is full
+                        continue
+                    piece = piece[written:]
         except BrokenPipeError:
+            self._broken = True
             self._ending.finish(0)
         except OSError as error:
+            self._broken = True
             log.error("stdout: %s; lines are lost from here on", error)
             self._ending.finish(1)
 
-    def _writable(self) -> bool:
+    def _is_writable(self) -> bool:
         # A reader that has stopped reading must not keep a Ctrl-C from working: os.write would wait
-        # for it for ever.
-        while not self._poll.poll(100):
-            if self._ending.reached:
-                return False
-        return True
+        # for it for ever. What is left out then leaves no gap: no line follows it.
+        while not self._broken and not self._poll.poll(0 if self._ending.reached else 100):
+            self._broken = self._ending.reached
+        return not self._broken
