@@ -106,7 +106,7 @@ def live(
 def replay(path: str = "tests/recordings", min_spread: float | None = None) -> Dataflow:
     """The dataflow on a recording or a folder of recordings, as fast as it goes."""
     threshold = settings.min_spread(min_spread)
-    ending, metrics = Ending(), of_this_process()
+    ending, metrics = Ending(resumable=True), of_this_process()
     try:
         source = RecordingSource(path, ending)
     except ValueError as error:

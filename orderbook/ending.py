@@ -14,11 +14,13 @@ import threading
 class Ending:
     """The end of this process's run: not yet, or with which exit code.
 
-    `code_of_its_own` is the exit code of a run that ends by itself, without a `finish`.
+    `code_of_its_own` is the exit code of a run that ends by itself, without a `finish`. `resumable`
+    says that another run may go on where the engine has noted that this one came to.
     """
 
-    def __init__(self, code_of_its_own: int = 0) -> None:
+    def __init__(self, code_of_its_own: int = 0, resumable: bool = False) -> None:
         self.code: int | None = None
+        self._resumable = resumable
         self._code_of_its_own = code_of_its_own
         self._lock = threading.Lock()
 
@@ -32,6 +34,15 @@ class Ending:
         if self._lock.acquire(blocking=False):  # never released: a handler may interrupt a finish
             self.code = code
 
+    def abandon(self) -> None:
+        """At the end, output could not be delivered.
+
+        A run that is resumable exits here and now, before the engine notes a place behind what was
+        not delivered; the next run says it again.
+        """
+        if self._resumable:
+            self._exit()
+
     def install(self) -> None:
         """End on SIGINT and SIGTERM with code 0, and exit with the code that was given.
 
@@ -41,11 +52,13 @@ class Ending:
             return
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda _number, _frame: self.finish(0))
-        atexit.register(self._exit)
+        atexit.register(self._exit_with_code)
+
+    def _exit_with_code(self) -> None:
+        # The engine's own way to a code above 0 is to raise, which prints 90 lines of traceback.
+        if self.code or (self.code is None and self._code_of_its_own):
+            self._exit()
 
     def _exit(self) -> None:
-        # The engine's own way to a code above 0 is to raise, which prints 90 lines of traceback.
-        code = self._code_of_its_own if self.code is None else self.code
-        if code:
-            sys.stderr.flush()
-            os._exit(code)
+        sys.stderr.flush()
+        os._exit(self._code_of_its_own if self.code is None else self.code)

@@ -87,16 +87,20 @@ class LinePartition(StatelessSinkPartition[object]):
                         continue
                     piece = piece[written:]
         except BrokenPipeError:
-            self._broken = True
-            self._ending.finish(0)
+            self._break(0)
         except OSError as error:
-            self._broken = True
             log.error("stdout: %s; lines are lost from here on", error)
-            self._ending.finish(1)
+            self._break(1)
 
     def _is_writable(self) -> bool:
         # A reader that has stopped reading must not keep a Ctrl-C from working: os.write would wait
-        # for it for ever. What is left out then leaves no gap: no line follows it.
-        while not self._broken and not self._poll.poll(0 if self._ending.reached else 100):
-            self._broken = self._ending.reached
+        # for it for ever.
+        while not self._broken and not self._poll.poll(100):
+            if self._ending.reached:
+                self._break(0)
         return not self._broken
+
+    def _break(self, code: int) -> None:
+        self._broken = True  # what is left out leaves no gap: no line follows it
+        self._ending.finish(code)
+        self._ending.abandon()
