@@ -88,8 +88,11 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int
         self._ending = ending
         self._file_of: dict[str, str] = {}
         root = Path(path)
-        files = sorted(root.iterdir()) if root.is_dir() else [root]
-        self._files = {str(file.name): file for file in files if file.name.endswith(SUFFIXES)}
+        try:
+            files = sorted(root.iterdir()) if root.is_dir() else [root]
+        except OSError as error:
+            raise ValueError(f"{path!r} can't be read: {error.strerror}") from None
+        self._files = {file.name: file for file in files if file.name.endswith(SUFFIXES)}
         if not self._files:
             raise ValueError(
                 f"{path!r} is not a recording, nor a folder of recordings ({', '.join(SUFFIXES)})"
