@@ -126,9 +126,20 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
         self._file_of = file_of
         self._ending = ending
         self._file = cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
-        self._file.seek(offset)
         self._cut = False
         self._wrong: str | None = None
+        self._resume()
+
+    def _resume(self) -> None:
+        try:
+            if self._offset:
+                self._file.seek(self._offset - 1)
+                end_of_line = self._file.read(1)
+                # The last line of all may have no newline.
+                if end_of_line != b"\n" and (not end_of_line or self._file.read(1)):
+                    self._wrong = "not the recording that is to be resumed: no line begins here"
+        except (EOFError, OSError, zlib.error) as error:
+            self._wrong = str(error)
 
     def next_batch(self) -> list[tuple[str, Message]]:
         """The messages of the next lines. A bad line ends the run, once those before it are out."""

@@ -204,6 +204,30 @@ def test_resume_after_each_batch_loses_and_repeats_nothing(tmp_path: Path, name:
 
 
 @KINDS
+def test_resume_on_another_file_is_an_error(tmp_path: Path, caplog: Log, name: str) -> None:
+    """A file that has no line's end where the place is, or is shorter, is not the one that was left there."""
+    place = len(text(FRAMES[:3]))
+    for other in (text(FRAMES[:2]), b" " + text(FRAMES)):
+        caplog.clear()
+        ending = Ending()
+        assert rest(open_part(write(tmp_path / name, other), ending, (place, 3))) == []
+        assert ending.code == 1
+        [(level, message)] = said(caplog)
+        assert level == "ERROR"
+        assert message.startswith(f"{tmp_path / name}:4: ")
+
+
+@KINDS
+def test_resume_behind_a_last_line_without_newline(tmp_path: Path, caplog: Log, name: str) -> None:
+    """A recording that ends without a newline, and is at its end, has nothing more to give, and no fault."""
+    path = write(tmp_path / name, text(FRAMES)[:-1])
+    partition = open_part(path, Ending())
+    rest(partition)
+    assert rest(open_part(path, ending := Ending(), partition.snapshot())) == []
+    assert (said(caplog), ending.reached) == ([], False)
+
+
+@KINDS
 @pytest.mark.parametrize("bad", [BAD, b"", b"\xff", b"<html>"])
 @pytest.mark.parametrize(("resumed", "before"), [(0, 0), (0, 7), (3, 7)])
 def test_bad_line_ends_the_run(
