@@ -52,12 +52,12 @@ def end(*processes: Running, number: int = signal.SIGINT) -> list[Finished]:
     began = time.monotonic()
     for process in processes:
         process.interrupt(number)
-    finished = [process.wait() for process in processes]
+    ended = [process.wait() for process in processes]
     took = time.monotonic() - began
     print(f"{signal.Signals(number).name}: {len(processes)} ended in {took:.2f} s")
-    for process in finished:
-        assert process.code == 0, process.stderr
-        assert "Traceback" not in process.stderr
-        assert "panicked" not in process.stderr
+    for finished in ended:
+        assert finished.code == 0, finished.stderr
+        assert "Traceback" not in finished.stderr
+        assert "panicked" not in finished.stderr
     assert took < SOON
-    return finished
+    return ended

@@ -1,0 +1,33 @@
+"""A live dataflow with a mistake in it: the first product to lose its connection raises what nobody expects.
+
+ORDERBOOK_FEED_URL=… ORDERBOOK_PRODUCTS=… python -m bytewax.run tests.crashing:flow
+"""
+
+from collections.abc import Generator
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from orderbook import settings
+from orderbook.ending import Ending
+from orderbook.feed import FeedSettings
+from orderbook.metrics import of_this_process
+from orderbook.sink import LineSink
+from orderbook.source import CoinbaseSource
+
+
+def no_delays() -> Generator[float]:
+    """Delays that can't be had."""
+    raise RuntimeError("crashed on purpose")
+    yield 0.0
+
+
+def flow() -> Dataflow:
+    """What the feed says to stdout, until it crashes."""
+    ending, metrics = Ending(code_of_its_own=1), of_this_process()
+    feed = FeedSettings(settings.feed_url(), retry_delays=no_delays)
+    dataflow = Dataflow("crashing")
+    messages = op.input("input", dataflow, CoinbaseSource(settings.products(), feed, ending, metrics))
+    op.output("out", messages, LineSink(ending, metrics))
+    ending.install()
+    return dataflow

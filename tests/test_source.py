@@ -1,0 +1,250 @@
+"""The source, polled by hand as the engine does: a partition a product, none of which ever blocks."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from orderbook.book import CrossedBook
+from orderbook.ending import Ending
+from orderbook.feed import BookMessage, FeedSettings
+from orderbook.messages import Heartbeat, decode
+from orderbook.metrics import FeedMetrics, Metrics
+from orderbook.resync import ResyncSink
+from orderbook.source import CoinbasePartition, CoinbaseSource, WorkerLoop
+from tests.exchange import Exchange
+from tests.hearing import DEADLINE, PRODUCT, handed_on
+
+OTHER = "ETH-EUR"
+NEVER_BLOCKS = 0.25  # seconds: no poll takes longer, however busy the machine
+
+
+class Worker:
+    """A source's partitions, built and polled one after another, over and over, as a worker does."""
+
+    def __init__(self, source: CoinbaseSource, ending: Ending) -> None:
+        self.parts = {part: source.build_part("input", part, None) for part in source.list_parts()}
+        self.messages: dict[str, list[BookMessage]] = {part: [] for part in self.parts}
+        self.ended: list[str] = []
+        self.slowest = 0.0  # seconds that a poll took
+        self._ending = ending
+
+    def poll(self, part: str) -> None:
+        """Poll a partition once, unless it has ended."""
+        if part in self.ended:
+            return
+        began = time.monotonic()
+        try:
+            for product_id, message in self.parts[part].next_batch():
+                self.messages[product_id].append(message)
+        except StopIteration:
+            self.ended.append(part)
+        self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def poll_until(self, true: Callable[[], Any], *parts: str) -> None:
+        """Poll these partitions, or all, until something is true; `TimeoutError` if it never is."""
+        deadline = time.monotonic() + DEADLINE
+        while not true():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not so within {DEADLINE} s")
+            for part in parts or self.parts:
+                self.poll(part)
+            time.sleep(0.001)  # the engine's own pause
+
+    def close(self) -> float:
+        """End as the engine does; answers how many seconds it took."""
+        began = time.monotonic()
+        for part in self.parts.values():
+            part.close()
+        return time.monotonic() - began
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.finish(0)
+        self.close()
+
+
+def source_of(
+    exchange: Exchange, ending: Ending, *products: str, record: Path | None = None, hint: str = ""
+) -> CoinbaseSource:
+    """A source of these products, or of all that the exchange has."""
+    return CoinbaseSource(
+        list(products or exchange.products),
+        FeedSettings(exchange.url),
+        ending,
+        Metrics(),
+        record=str(record) if record else None,
+        hint=hint,
+    )
+
+
+def test_gives_what_was_sent() -> None:
+    """Each partition gives its product's messages, all of them and in order."""
+    ending = Ending()
+    with (
+        Exchange([PRODUCT, OTHER], rate=200) as exchange,
+        Worker(source_of(exchange, ending), ending) as worker,
+    ):
+        worker.poll_until(lambda: all(len(messages) > 100 for messages in worker.messages.values()))
+        exchange.pause()
+        wanted = {product: handed_on(exchange, product)[0] for product in exchange.products}
+        worker.poll_until(
+            lambda: all(len(worker.messages[product]) >= len(wanted[product]) for product in wanted)
+        )
+        for product, frames in wanted.items():
+            assert worker.messages[product][: len(frames)] == [decode(frame) for frame in frames]
+        assert worker.ended == []
+        assert worker.slowest < NEVER_BLOCKS
+
+
+@pytest.mark.parametrize("trouble", ["handshake_hangs", "connection_refused", "silence_without_heartbeats"])
+def test_never_blocks(trouble: str, caplog: pytest.LogCaptureFixture) -> None:
+    """While a product's exchange hangs, is away or says nothing, each poll returns at once, with nothing."""
+    ending = Ending()
+    with Exchange([PRODUCT, OTHER], rate=0) as exchange:
+        if trouble == "connection_refused":
+            exchange.close_listener()
+        else:
+            exchange.fault(trouble, times=2)
+        with Worker(source_of(exchange, ending, hint="read a book"), ending) as worker:
+            until = time.monotonic() + 1
+            worker.poll_until(lambda: time.monotonic() > until)
+            assert worker.ended == []
+            assert worker.slowest < NEVER_BLOCKS
+    # One hint is enough for all products.
+    assert caplog.messages.count("read a book") == (trouble == "connection_refused")
+
+
+def test_polls_again_soon() -> None:
+    """A partition asks for its next poll at once or nearly: nothing it has ever waits for long."""
+    ending = Ending()
+    with Exchange([PRODUCT]) as exchange, Worker(source_of(exchange, ending), ending) as worker:
+        worker.poll(PRODUCT)
+        assert worker.parts[PRODUCT].next_awake() < datetime.now(UTC) + timedelta(milliseconds=10)
+        assert worker.parts[PRODUCT].snapshot() is None
+
+
+def test_refused_product_ends_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """A partition whose product is refused is at its end, with an ERROR; the others are not."""
+    ending = Ending()
+    with (
+        Exchange([PRODUCT], rate=100) as exchange,
+        Worker(source_of(exchange, ending, "BTC-XXX", PRODUCT), ending) as worker,
+    ):
+        worker.poll_until(lambda: worker.ended and len(worker.messages[PRODUCT]) > 10)
+        assert worker.ended == ["BTC-XXX"]
+        worker.parts["BTC-XXX"].close()  # as the engine does at once
+        more = len(worker.messages[PRODUCT]) + 10
+        worker.poll_until(lambda: len(worker.messages[PRODUCT]) > more)
+    (error,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert error.startswith("BTC-XXX: ")
+    assert "BTC-XXX is not a valid product" in error
+
+
+def test_partitions_of_a_thread_share_a_loop() -> None:
+    """Polling one partition serves all that were built in its thread, and none of another thread."""
+    ending = Ending()
+    with Exchange([PRODUCT, OTHER, "BTC-GBP"]) as exchange:
+        source = source_of(exchange, ending, PRODUCT, OTHER)
+        elsewhere: list[CoinbasePartition] = []
+        alone = source_of(exchange, ending, "BTC-GBP")
+        thread = Thread(target=lambda: elsewhere.append(source.build_part("input", PRODUCT, None)))
+        with Worker(source, ending) as worker, Worker(alone, ending):
+            thread.start()
+            thread.join()
+            worker.poll_until(lambda: exchange.live(PRODUCT) and exchange.live(OTHER), PRODUCT)
+            assert len(exchange.attempts) == 2
+            assert worker.messages[OTHER] == []
+            worker.poll_until(lambda: worker.messages[OTHER])
+        elsewhere[0].close()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_ending(answers: bool) -> None:
+    """Once the end is reached every partition says so, and closing says goodbye to all within a second."""
+    ending = Ending()
+    with (
+        Exchange([PRODUCT, OTHER], rate=100) as exchange,
+        Worker(source_of(exchange, ending), ending) as worker,
+    ):
+        worker.poll_until(lambda: all(worker.messages.values()))
+        if not answers:
+            for connection in exchange.connections:  # they never get to hear of it
+                connection.socket.loop.call_soon_threadsafe(connection.socket.transport.pause_reading)
+        ending.finish(0)
+        worker.poll(PRODUCT)
+        worker.poll(OTHER)
+        assert worker.ended == [PRODUCT, OTHER]
+        assert worker.close() < 1.0
+        if answers:
+            exchange.wait(lambda: all(c.close_code == 1000 for c in exchange.connections), 5)
+            assert all(connection.closed_by_client for connection in exchange.connections)
+
+
+async def _one_and_a_crash() -> AsyncIterator[tuple[str, BookMessage]]:
+    yield PRODUCT, Heartbeat(PRODUCT)
+    await asyncio.sleep(0)
+    raise RuntimeError("crashed on purpose")
+
+
+def test_crash(caplog: pytest.LogCaptureFixture) -> None:
+    """The unexpected comes out of the poll, after all messages before it, and its traceback is logged."""
+    loop = WorkerLoop()
+    part = CoinbasePartition(PRODUCT, _one_and_a_crash(), loop, Ending(), FeedMetrics())
+    got: list[tuple[str, BookMessage]] = []
+    with pytest.raises(RuntimeError, match="crashed on purpose"):
+        for _ in range(100):
+            got += part.next_batch()
+    assert got == [(PRODUCT, Heartbeat(PRODUCT))]
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert PRODUCT in record.getMessage()
+    assert record.exc_info
+    loop.close()
+
+
+def test_two_recorders_of_a_product(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A product that is being recorded into the same folder already ends the run: an ERROR, and code 1."""
+    first, second = Ending(), Ending()
+    with (
+        Exchange([PRODUCT], rate=0) as exchange,
+        Worker(source_of(exchange, first, record=tmp_path), first) as worker,
+    ):
+        with Worker(source_of(exchange, second, record=tmp_path), second) as late:
+            assert second.code == 1
+            late.poll(PRODUCT)
+            assert late.ended == [PRODUCT]
+        (error,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        assert str(tmp_path / "BTC-EUR.jsonl") in error
+        worker.poll_until(lambda: worker.messages[PRODUCT])
+        assert not first.reached
+
+
+def test_resync_sink() -> None:
+    """The sink has exactly the source's parts, and each has the connection of its own product replaced."""
+    ending = Ending()
+    with Exchange([PRODUCT, OTHER, "BTC-GBP"], rate=0) as exchange:
+        source = source_of(exchange, ending, OTHER, PRODUCT, "BTC-GBP")
+        sink = ResyncSink(source)
+        assert sink.list_parts() == source.list_parts()
+        assert [sink.part_fn(product) for product in ("BTC-EUR", "BTC-GBP", "ETH-EUR")] == [0, 1, 2]
+        with Worker(source, ending) as worker:
+            worker.poll_until(lambda: all(worker.messages.values()))
+            crossed_before = CrossedBook(2.0, 1.0, seconds=60.0)
+            sink.build_part("resync", PRODUCT, None).write_batch([crossed_before])
+            crossed_since = CrossedBook(2.0, 1.0, seconds=0.0)
+            sink.build_part("resync", OTHER, None).write_batch([crossed_before, crossed_since])
+            worker.poll_until(lambda: len(exchange.connections) == 4 and exchange.live(OTHER))
+            (replaced,) = [connection for connection in exchange.connections if not connection.open]
+            assert replaced.products == exchange.connections[3].products == [OTHER]
