@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import math
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
@@ -22,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from orderbook.messages import BadFrame, Error, Heartbeat, L2Update, Snapshot, decode
 from orderbook.metrics import FeedMetrics
+from orderbook.pacing import Pacer
 
 log = logging.getLogger(__name__)
 
@@ -100,32 +100,6 @@ class FeedSettings:
     open_within: float = 5.0  # without having been made
     resync_every: float = 30.0  # between two connects for a crossed book: in an auction it is rightly so
     retry_delays: Callable[[], Generator[float]] = retry_delays
-
-
-class Pacer:
-    """Spaces the connects of a process, whatever the thread.
-
-    The exchange takes 8 requests a second from an address, in bursts of up to 20; the defaults stay
-    below, since what leaves here evenly may arrive less so.
-    """
-
-    def __init__(
-        self, rate: float = 7.5, burst: int = 16, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._interval = 1 / rate
-        self._burst = (burst - 1) * self._interval
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._next = clock()  # when the next connect is due at an even pace; a burst runs ahead of it
-
-    def reserve(self) -> float:
-        """Take the next place; answers how many seconds there are to wait for it."""
-        with self._lock:
-            now = self._clock()
-            self._next = max(self._next, now)
-            wait = max(0.0, self._next - self._burst - now)
-            self._next += self._interval
-        return wait
 
 
 async def ws_agen(

@@ -24,11 +24,11 @@ from orderbook.feed import (
     FeedError,
     FeedSettings,
     NotAProduct,
-    Pacer,
     Unreachable,
     ws_agen,
 )
 from orderbook.metrics import FeedMetrics, Metrics
+from orderbook.pacing import Pacer
 from orderbook.recording import Recorder
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 # Between two sweeps of polls. A sweep costs its polls, needed or not, so with many products it is
 # made less often: it finds more then, and a fuller batch costs the engine less a message.
 SHORTEST_PAUSE = timedelta(milliseconds=1)
-PAUSE_PER_PRODUCT = timedelta(microseconds=10)
+PAUSE_PER_PRODUCT = timedelta(microseconds=6)
 
 
 class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 from itertools import takewhile
 from typing import Any
 
-from orderbook.feed import BookMessage, Doubt, FeedError, FeedSettings, Pacer, ws_agen
+from orderbook.feed import BookMessage, Doubt, FeedError, FeedSettings, ws_agen
 from orderbook.messages import decode
 from orderbook.metrics import FeedMetrics
+from orderbook.pacing import Pacer
 from tests.exchange import Exchange
 from tests.oracle import Oracle, decoded
 

@@ -11,7 +11,8 @@ from threading import Thread
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from orderbook.feed import Pacer, Stale, Unreachable, retry_delays
+from orderbook.feed import Stale, Unreachable, retry_delays
+from orderbook.pacing import Pacer
 from tests.exchange import Exchange
 from tests.hearing import PRODUCT, hear_all, hearing, live_on, until
 from tests.market import market
