@@ -1,0 +1,166 @@
+"""The network goes away and comes back: `python -m tests.outage --products 400 --seconds 60`.
+
+It prints how long it took until every product was live again, and how closely the connects came. It
+exits with 1 if that was too long, if they came closer than the exchange allows, or if a line was wrong.
+"""
+
+import argparse
+import math
+import os
+import sys
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from tests.connection import Sent
+from tests.exchange import Exchange
+from tests.live import end, settings
+from tests.run import DEADLINE, Running, start
+from tests.witness import Stretch, Witness
+
+FEW, SOON_FOR_FEW, SOON = 4, 15.0, 70.0  # products, and seconds until so many, or more, are live again
+LIMIT_RATE, LIMIT_BURST = 8.0, 20.0  # the exchange's: connects a second, and at once
+
+
+class Judged:
+    """A live run whose lines are judged as they come, and compared with all that there should be.
+
+    The exchange must be made with `on_sent=judged.sent`.
+    """
+
+    def __init__(self, products: Sequence[str]) -> None:
+        self.products = products
+        self.witnesses = {product: Witness(product) for product in products}
+        self.printed: dict[str, list[str]] = {product: [] for product in products}
+        self.when: dict[str, list[float]] = {product: [] for product in products}
+        self.stray: list[str] = []  # lines of no product that there is
+        self._stretches: dict[str, dict[int, Stretch]] = {product: {} for product in products}
+
+    def sent(self, product: str, sent: Sent) -> None:
+        """The exchange is about to send a frame."""
+        self.witnesses[product].sent(sent)
+        self._stretches[product].setdefault(sent.connection, Stretch(product)).add(sent.frame)
+
+    @contextmanager
+    def run(self, env: dict[str, str]) -> Iterator[Running]:
+        """The dataflow in a process of its own; its stdout is read here."""
+        reader, writer = os.pipe()
+        listener = threading.Thread(target=self._listen, args=[reader], daemon=True)
+        listener.start()
+        with open(writer, "wb") as pipe:
+            process = start(["dataflow:flow"], env, stdout=pipe)
+        with process:
+            yield process
+        listener.join(DEADLINE)
+
+    def _listen(self, reader: int) -> None:
+        with open(reader, encoding="utf-8") as lines:
+            for line in map(str.rstrip, lines):
+                product = line[2 : line.find("'", 2)]
+                if product not in self.witnesses:
+                    self.stray.append(line)
+                    continue
+                self.witnesses[product].heard(line)
+                self.printed[product].append(line)
+                self.when[product].append(time.monotonic())
+
+    def connections(self, product: str) -> list[int]:
+        """The connections on which anything was sent of a product, by number."""
+        return list(self._stretches[product])
+
+    def wanted(self, product: str) -> list[str]:
+        """The lines that the newest of them calls for."""
+        connections = self.connections(product)
+        return list(self._stretches[product][max(connections)].lines.values()) if connections else []
+
+    def is_up_to_date(self, product: str) -> bool:
+        """Whether what was printed last is all that the newest connection calls for."""
+        wanted = self.wanted(product)
+        return bool(wanted) and self.printed[product][-len(wanted) :] == wanted
+
+    def wrong(self) -> list[str]:
+        """What must not have been printed, in a few lines, each with its product."""
+        lines = [f"not a product's line: {line}" for line in self.stray]
+        for product, witness in self.witnesses.items():
+            lines += [f"{product}: not what was sent: {line}" for line in witness.wrong[:3]]
+        return lines
+
+
+class Outage(NamedTuple):
+    """How it went."""
+
+    took: float  # seconds from when the network was back until all were live; infinite if they never were
+    attempts: list[float]  # `time.monotonic()` of each connect that reached the exchange
+    wrong: list[str]
+    stderr: str
+
+
+def outage(products: int, seconds: float, patience: float) -> Outage:
+    """Run so many products, take the network away for so long, and wait for them to come back."""
+    names = [f"{chr(65 + i // 26)}{chr(65 + i % 26)}-USD" for i in range(products)]
+    judged = Judged(names)
+    with (
+        Exchange(names, rate=2, levels=20, on_sent=judged.sent) as exchange,
+        judged.run(settings(exchange, REFRESH="1e9")) as process,  # no connection is renewed by chance
+    ):
+
+        def await_all(deadline: float) -> None:
+            for name in names:
+                exchange.wait(lambda name=name: is_live(exchange, judged, name), deadline - time.monotonic())
+
+        await_all(time.monotonic() + DEADLINE + products / 7)
+        exchange.away(seconds)
+        exchange.wait(lambda: exchange.listening, seconds + DEADLINE)
+        back, took = time.monotonic(), math.inf
+        with suppress(TimeoutError):
+            await_all(back + patience)
+            took = time.monotonic() - back
+        exchange.pause()
+        with suppress(TimeoutError):
+            exchange.wait(lambda: all(map(judged.is_up_to_date, names)), DEADLINE)
+        (finished,) = end(process)
+    late = [f"{name}: its last lines are missing" for name in names if not judged.is_up_to_date(name)]
+    return Outage(took, exchange.attempts, judged.wrong() + late, finished.stderr)
+
+
+def is_live(exchange: Exchange, judged: Judged, product: str) -> bool:
+    """Whether a product has a connection, and a line of it was printed."""
+    return any(judged.witnesses[product].last_printed(c.number) for c in exchange.live(product))
+
+
+def excess(moments: list[float], rate: float, burst: float) -> float:
+    """How many moments too many the worst span of time has: above `burst`, and `rate` a second of it."""
+    worst, fewest = -math.inf, math.inf
+    for before, moment in enumerate(moments):
+        fewest = min(fewest, before - rate * moment)
+        worst = max(worst, before + 1 - rate * moment - fewest)
+    return worst - burst
+
+
+def busiest_second(moments: list[float]) -> int:
+    """The most moments that there are in any one second."""
+    return max(bisect_right(moments, moment + 1.0) - place for place, moment in enumerate(moments))
+
+
+def main() -> None:
+    """Take the network away, tell the figures, and exit with 1 if they are not good enough."""
+    parser = argparse.ArgumentParser(prog="python -m tests.outage", description=__doc__)
+    parser.add_argument("--products", type=int, default=400)
+    parser.add_argument("--seconds", type=float, default=60)
+    options = parser.parse_args()
+    limit = SOON_FOR_FEW if options.products <= FEW else SOON
+    figures = outage(options.products, options.seconds, patience=2 * limit)
+    above = excess(figures.attempts, LIMIT_RATE, LIMIT_BURST)
+    print(f"{options.products} products, away for {options.seconds:g} s")
+    print(f"all were live again after {figures.took:.1f} s, of {limit:g} s")
+    print(f"connects: {len(figures.attempts)}, {busiest_second(figures.attempts)} in the busiest second")
+    print(f"the worst span of time: {above:+.1f} connects, where the exchange's limit is 0")
+    print(*figures.wrong[:20] or ["no line was wrong"], sep="\n")
+    sys.exit(bool(figures.took > limit or above > 0 or figures.wrong))
+
+
+if __name__ == "__main__":
+    main()
