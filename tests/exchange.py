@@ -19,11 +19,11 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
-from tests.connection import Connection, Sent
-from tests.faults import BY_CHANCE
-from tests.market import PRODUCTS, market
-from tests.trouble import FAULTS, Struck, by_chance
-from tests.venue import Venue
+from tests.simulated.connection import Connection, Sent
+from tests.simulated.faults import BY_CHANCE
+from tests.simulated.market import PRODUCTS, market
+from tests.simulated.trouble import FAULTS, Struck, by_chance
+from tests.simulated.venue import Venue
 
 Answer = TypeVar("Answer")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from orderbook.messages import BadFrame, L2Update, Message, Snapshot, decode
-from tests.market import Market
+from tests.simulated.market import Market
 
 LONGEST_TEXT = 400  # characters of an error's text, however long its frame
 LONGEST_TIME = 1.0  # seconds

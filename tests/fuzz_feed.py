@@ -25,7 +25,7 @@ from orderbook.messages import BadFrame, Error, Snapshot, decode
 from orderbook.metrics import FeedMetrics
 from orderbook.pacing import Pacer
 from tests.fuzz import mutants
-from tests.market import Market
+from tests.simulated.market import Market
 
 PRODUCT = "BTC-USD"
 DEADLINE = 10.0  # seconds for a connection, of which most take milliseconds

@@ -17,9 +17,9 @@ from pathlib import Path
 from random import Random
 from threading import Timer
 
-from tests.market import market
 from tests.oracle import lines
 from tests.run import by_product, run, start
+from tests.simulated.market import market
 
 PRODUCTS = ("BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR")
 UPDATES = 3_000  # a product

@@ -17,6 +17,7 @@ def settings(exchange: Exchange, **more: str) -> dict[str, str]:
         "ORDERBOOK_FEED_URL": exchange.url,
         "ORDERBOOK_PRODUCTS": ",".join(exchange.products),
         "ORDERBOOK_MIN_SPREAD": "-1",
+        "ORDERBOOK_REFRESH": "1e9",  # a renewal in the middle is a matter of the hour, and of other tests
     } | {f"ORDERBOOK_{name}": value for name, value in more.items()}
 
 

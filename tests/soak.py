@@ -19,9 +19,9 @@ from pathlib import Path
 
 from orderbook.book import OrderBookState
 from orderbook.messages import decode
-from tests.connection import Sent
 from tests.exchange import Exchange
 from tests.run import ROOT, by_product, start
+from tests.simulated.connection import Sent
 from tests.witness import Witness
 
 LOST_FOR = 2.0 + 1.5  # seconds a lost update may go unnoticed: what is set, and the next heartbeat

@@ -9,11 +9,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.exchange import Exchange
-from tests.faults import BY_CHANCE
-from tests.lies import LIES
 from tests.listener import DEADLINE, PRODUCT, client, heard, kind, reader, subscribe
 from tests.oracle import Oracle
-from tests.trouble import FAULTS
+from tests.simulated.faults import BY_CHANCE
+from tests.simulated.lies import LIES
+from tests.simulated.trouble import FAULTS
 
 OTHER = "BBB-EUR"
 

@@ -17,11 +17,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.exchange import Exchange
+from tests.judged import Judged
 from tests.live import PAIR, end, settings
 from tests.oracle import Top, line
-from tests.outage import LIMIT_BURST, LIMIT_RATE, Judged, excess
+from tests.outage import LIMIT_BURST, LIMIT_RATE, excess
 from tests.run import DEADLINE
-from tests.trouble import FAULTS, Accepted, AtOnce, Handshake, Stream, Struck
+from tests.simulated.trouble import FAULTS, Accepted, AtOnce, Handshake, Stream, Struck
 
 RECOVERS = "recovers"  # by itself, on a new connection
 STAYS = "stays"  # on the connection on which it happened

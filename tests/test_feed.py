@@ -20,7 +20,7 @@ from orderbook.feed import (
 from orderbook.messages import Snapshot
 from tests.exchange import Exchange
 from tests.hearing import PRODUCT, assert_true, handed_on, hear_all, hearing, live_on, until
-from tests.lies import LIES
+from tests.simulated.lies import LIES
 
 
 @pytest.mark.parametrize(

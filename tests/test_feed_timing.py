@@ -15,7 +15,7 @@ from orderbook.feed import Stale, Unreachable, retry_delays
 from orderbook.pacing import Pacer
 from tests.exchange import Exchange
 from tests.hearing import PRODUCT, hear_all, hearing, live_on, until
-from tests.market import market
+from tests.simulated.market import market
 
 LATE = 1.0  # seconds by which a busy machine may be late
 

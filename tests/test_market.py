@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.listener import PRODUCT
-from tests.market import Market, market
 from tests.oracle import Oracle
+from tests.simulated.market import Market, market
 
 
 def test_a_market_is_the_same_for_the_same_seed() -> None:

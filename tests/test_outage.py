@@ -8,8 +8,8 @@ from itertools import cycle, islice
 from tests.exchange import Exchange
 from tests.hearing import PRODUCT, hearing, until
 from tests.outage import FEW, SOON_FOR_FEW, excess, outage
+from tests.simulated.trouble import FAULTS, Stream
 from tests.soak import process_figures
-from tests.trouble import FAULTS, Stream
 
 PACE, BURST = 7.5, 16  # connects a second, and at once: what a run allows itself
 

@@ -13,7 +13,7 @@ from pytest import LogCaptureFixture as Log
 from orderbook.ending import Ending
 from orderbook.messages import Message, decode
 from orderbook.recording import Recorder, RecordingPartition, RecordingSource
-from tests.market import Market
+from tests.simulated.market import Market
 
 BTC = Market("BTC-USD", 1, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)
 ETH = Market("ETH-USD", 1, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)

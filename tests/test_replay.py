@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.market import Market
 from tests.oracle import lines
 from tests.run import ROOT, Finished, by_product, run, start
+from tests.simulated.market import Market
 from tests.test_sink import Pipe
 
 RECORDINGS = sorted((ROOT / "tests/recordings").glob("*.jsonl*"))

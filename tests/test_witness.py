@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.connection import Sent
-from tests.lies import LIES
-from tests.market import Market
 from tests.oracle import lines
+from tests.simulated.connection import Sent
+from tests.simulated.lies import LIES
+from tests.simulated.market import Market
 from tests.witness import Witness
 
 PRODUCT = "BTC-EUR"

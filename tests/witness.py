@@ -9,8 +9,8 @@ import threading
 import time
 from itertools import count
 
-from tests.connection import Sent
 from tests.oracle import Oracle
+from tests.simulated.connection import Sent
 
 
 class Stretch:
@@ -82,7 +82,7 @@ class Witness:
                 stretch.lines.clear()
         if len(self._at) == 1:
             [(connection, place)] = self._at
-            self.stretches[connection].lines.pop(place - 2, None)  # but its first, by which others tell it
+            self.stretches[connection].lines.pop(place - 2, None)
 
     def last_printed(self, connection: int) -> float:
         """`time.monotonic()` of the last line that came of a connection, 0 if none did."""

@@ -11,8 +11,8 @@ from dataclasses import replace
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response
 
-from tests.lies import LIES, Lie, lie
-from tests.trouble import FAULTS, Accepted, Act, AtOnce, Fault, Handshake, Stream, Subscribe, fault
+from tests.simulated.lies import LIES, Lie, lie
+from tests.simulated.trouble import FAULTS, Accepted, Act, AtOnce, Fault, Handshake, Stream, Subscribe, fault
 
 YEAR_ONE = -62_135_596_800.0
 """The first second of the year 1, in seconds since 1970."""

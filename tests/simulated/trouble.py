@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from websockets.asyncio.server import ServerConnection
 
-from tests.connection import Connection
-from tests.subscription import Subscription
+from tests.simulated.connection import Connection
+from tests.simulated.subscription import Subscription
 
 if TYPE_CHECKING:
-    from tests.venue import Venue
+    from tests.simulated.venue import Venue
 
 Act = Callable[[Any], Coroutine[Any, Any, Any]]
 """What a fault does: it gets its moment, and may answer a handshake with a response."""

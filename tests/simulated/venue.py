@@ -20,10 +20,10 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from tests.connection import Connection, Sent
-from tests.market import Market
-from tests.subscription import Refused, Subscription, refusal, understood
-from tests.trouble import Trouble
+from tests.simulated.connection import Connection, Sent
+from tests.simulated.market import Market
+from tests.simulated.subscription import Refused, Subscription, refusal, understood
+from tests.simulated.trouble import Trouble
 
 logger = logging.getLogger(__name__)
 
