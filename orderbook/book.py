@@ -1,18 +1,21 @@
 """What we know: a product's book, kept from its messages, and the summary of it.
 
-How a side is kept. A dict holds the size at each price, a list the same prices in ascending order.
-Prices on the ask side are negated, so that on both sides the best price is the list's last: there
-new levels come and go, and there a list is cheap to change. A deleted level stays in both, with
-size 0, until it is the last or until half of the list is dead; many a level comes back before that,
-and then nothing moves. So a change of size costs one look in the dict, a new level a binary search
-and a short move in the list, the best price nothing, and memory stays within twice the live levels.
+How a side is kept. A dict holds the size at each price. The best prices, a thousand and more where
+there are so many, also stand in a list in ascending order; all that are better than its `floor` do.
+Prices of asks are negated, so that on both sides the best is the list's last: there prices come and
+go, and there a list is cheap to change. A deleted level is gone from the dict at once, and from the
+list when it comes to be the last. So a change of size costs one look in the dict, and so does any
+change to a level far from the best; a new level near it costs a binary search and a short move, the
+best price nothing. The list is made anew when it has grown long, from itself, or when the market has
+moved past all of it, from the dict; thousands of changes lie between, so they pay for it.
 """
 
+import math
 import time
 from bisect import insort
 from collections.abc import Callable
 from decimal import Decimal
-from itertools import islice
+from heapq import nlargest
 from typing import Any, Self
 
 import msgspec
@@ -41,50 +44,58 @@ class CrossedBook(msgspec.Struct, frozen=True, gc=False):
 class _Side:
     """One side of a book; see the head of this file."""
 
-    __slots__ = ("prices", "sizes")
+    __slots__ = ("floor", "kept", "near", "sizes")
 
-    def __init__(self, sizes: dict[float, float], prices: list[float]) -> None:
+    def __init__(self, sizes: dict[float, float], kept: int) -> None:
         self.sizes = sizes
-        self.prices = prices
+        self.kept = kept  # how many prices a new list holds; it may grow to three times as many
+        self.near: list[float] = []
+        self.floor = -math.inf
+        self.gather()
 
-    @classmethod
-    def of(cls, sizes: dict[float, float]) -> Self:
-        """A side of live levels only; O(n log n), O(n) where they come in order."""
-        if 0.0 in sizes.values():
-            sizes = {price: size for price, size in sizes.items() if size}
-        return cls(sizes, sorted(sizes))
+    def settle(self) -> None:
+        """Make the list's last a live price, the best; each dead one is dropped once."""
+        sizes, near = self.sizes, self.near
+        while near and near[-1] not in sizes:
+            near.pop()
+        if len(near) > 3 * self.kept or (sizes and not near):
+            self.gather()
 
-    def drop_dead_top(self) -> None:
-        """Make the list's last a live level; each dead one is dropped once."""
-        sizes, prices = self.sizes, self.prices
-        while prices and not sizes[prices[-1]]:
-            del sizes[prices.pop()]
+    def gather(self) -> None:
+        """Make the list anew: of its own live prices, or of all where it has none left."""
+        near = sorted(self.sizes.keys() & self.near)
+        if not near:
+            near = sorted(self.sizes)
+            self.floor = -math.inf
+        if len(near) > self.kept:
+            near = near[-self.kept :]
+            self.floor = near[0]
+        self.near = near
 
     def copy(self) -> "_Side":
-        return _Side(self.sizes.copy(), self.prices.copy())
-
-    def live(self) -> int:
-        sizes = list(self.sizes.values())  # in one step, so no other thread can come in between
-        return len(sizes) - sizes.count(0.0)
+        copy = _Side({}, self.kept)
+        copy.sizes, copy.near, copy.floor = self.sizes.copy(), self.near.copy(), self.floor
+        return copy
 
     def best_first(self, levels: int) -> list[tuple[float, float]]:
-        """Up to `levels` live levels, as (price, size)."""
-        live = ((abs(price), self.sizes[price]) for price in reversed(self.prices) if self.sizes[price])
-        return list(islice(live, levels))
+        """Up to `levels` levels, as (price, size)."""
+        return [(abs(price), self.sizes[price]) for price in nlargest(levels, self.sizes)]
 
 
 class OrderBookState:
     """The book of one product, plain data: picklable, and cheap to deep-copy.
 
     `clock` gives seconds that never run backwards; it only serves to tell how long a book is crossed.
+    `kept` is how many prices of a side are kept in order at the least; it changes no answer.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, kept: int = 1_000) -> None:
         self._clock = clock
-        self._bids = _Side({}, [])
-        self._asks = _Side({}, [])
+        self._kept = kept
+        self.latest: OrderBookSummary | CrossedBook | None = None  # what `summarize` answered last
         self.changes = 0  # applied so far
-        self._deletes = 0  # since the dead levels were last swept out: an upper bound of them
+        self._bids = _Side({}, kept)
+        self._asks = _Side({}, kept)
         self._synced = False  # no snapshot yet: changes have nothing to change
         self._crossed_since: float | None = None
         self._spread = 0.0
@@ -105,65 +116,60 @@ class OrderBookState:
             self._replace(message)
         else:
             return
-        self._bids.drop_dead_top()
-        self._asks.drop_dead_top()
+        self._bids.settle()
+        self._asks.settle()
         if not self._is_crossed():
             self._crossed_since = None
         elif self._crossed_since is None:
             self._crossed_since = self._clock()
 
     def _replace(self, snapshot: Snapshot) -> None:
-        self._bids = _Side.of({level.price: level.size for level in snapshot.bids})
-        self._asks = _Side.of({-level.price: level.size for level in snapshot.asks})
-        self._deletes = 0
+        bids = {level.price: level.size for level in snapshot.bids}
+        asks = {-level.price: level.size for level in snapshot.asks}
+        self._bids, self._asks = _Side(_live(bids), self._kept), _Side(_live(asks), self._kept)
         self._synced = True
         self._crossed_since = None
 
     def _apply(self, update: L2Update) -> None:
         self.changes += len(update.changes)
         bids, asks = self._bids, self._asks
-        bid_sizes, bid_prices = bids.sizes, bids.prices
-        ask_sizes, ask_prices = asks.sizes, asks.prices
+        bid_sizes, bid_near, bid_floor = bids.sizes, bids.near, bids.floor
+        ask_sizes, ask_near, ask_floor = asks.sizes, asks.near, asks.floor
         for change in update.changes:
             size = change.size
             if change.side == "buy":
-                price, sizes, prices = change.price, bid_sizes, bid_prices
+                price, sizes, near, floor = change.price, bid_sizes, bid_near, bid_floor
             else:
-                price, sizes, prices = -change.price, ask_sizes, ask_prices
-            if price in sizes:
+                price, sizes, near, floor = -change.price, ask_sizes, ask_near, ask_floor
+            if size:
+                if price > floor and price not in sizes:
+                    insort(near, price)
                 sizes[price] = size
-                if not size:
-                    self._deletes += 1
-            elif size:
-                sizes[price] = size
-                insort(prices, price)
-        if self._deletes * 2 > len(bid_prices) + len(ask_prices):
-            self._bids, self._asks = _Side.of(bid_sizes), _Side.of(ask_sizes)
-            self._deletes = 0
+            elif price in sizes:
+                del sizes[price]
 
     def _is_crossed(self) -> bool:
-        bids, asks = self._bids.prices, self._asks.prices
+        bids, asks = self._bids.near, self._asks.near
         return bool(bids and asks) and bids[-1] >= -asks[-1]
 
     def summarize(self) -> OrderBookSummary | CrossedBook | None:
         """The book's summary; `CrossedBook` in its place while bid ≥ ask, None without both sides."""
         bids, asks = self._bids, self._asks
-        if not bids.prices or not asks.prices:
-            return None
-        bid, negated_ask = bids.prices[-1], asks.prices[-1]
-        if self._crossed_since is not None:
-            return CrossedBook(bid, -negated_ask, self._clock() - self._crossed_since)
-        return OrderBookSummary(
-            bid,
-            bids.sizes[bid],
-            -negated_ask,
-            asks.sizes[negated_ask],
-            self._spread_between(bid, -negated_ask),
-        )
+        if not bids.near or not asks.near:
+            self.latest = None
+        else:
+            bid, negated_ask = bids.near[-1], asks.near[-1]
+            ask = -negated_ask
+            if self._crossed_since is not None:
+                self.latest = CrossedBook(bid, ask, self._clock() - self._crossed_since)
+            else:
+                spread = self._spread_between(bid, ask)
+                self.latest = OrderBookSummary(bid, bids.sizes[bid], ask, asks.sizes[negated_ask], spread)
+        return self.latest
 
     def spread(self) -> float | None:
         """Best ask less best bid, exact in decimals: below 0 where crossed, None without both sides."""
-        bids, asks = self._bids.prices, self._asks.prices
+        bids, asks = self._bids.near, self._asks.near
         return self._spread_between(bids[-1], -asks[-1]) if bids and asks else None
 
     def _spread_between(self, bid: float, ask: float) -> float:
@@ -175,26 +181,27 @@ class OrderBookState:
         return self._spread
 
     def depth(self, levels: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-        """The best `levels` bids and asks, best first, as (price, size); fewer where there are fewer."""
+        """The best `levels` bids and asks, best first, as (price, size); fewer where there are fewer.
+
+        O(n), and slower the more levels are asked for.
+        """
         return self._bids.best_first(levels), self._asks.best_first(levels)
 
     def levels(self) -> tuple[int, int]:
-        """How many bids and asks there are; O(n), and safe while another thread updates the book."""
-        return self._bids.live(), self._asks.live()
+        """How many bids and asks there are."""
+        return len(self._bids.sizes), len(self._asks.sizes)
 
     def check(self) -> None:
         """Assert what must hold after each message; O(n), for tests."""
         for side in (self._bids, self._asks):
-            assert all(a < b for a, b in zip(side.prices, side.prices[1:], strict=False)), "out of order"
-            assert set(side.prices) == set(side.sizes), "a price without a size, or a size without one"
-            assert all(size >= 0 for size in side.sizes.values()), "a size below 0"
-            assert not side.prices or side.sizes[side.prices[-1]] > 0, "the best level is dead"
-        assert all(price > 0 for price in self._bids.prices), "a bid at or below 0"
-        assert all(price < 0 for price in self._asks.prices), "an ask that is not negated"
-        known = len(self._bids.sizes) + len(self._asks.sizes)
-        dead = sum(not size for side in (self._bids, self._asks) for size in side.sizes.values())
-        assert dead <= self._deletes, "more dead levels than deletes"
-        assert self._deletes <= known, "dead levels not swept out"
+            near = side.near
+            assert near == sorted(near), "out of order"
+            assert {price for price in side.sizes if price > side.floor} <= set(near), "a near price left out"
+            assert all(size > 0 for size in side.sizes.values()), "a size of 0 or below"
+            assert near[-1:] == sorted(side.sizes)[-1:], "the list's last is not the best"
+            assert len(near) <= 3 * side.kept, "the list has grown too long"
+        assert all(price > 0 for price in self._bids.sizes), "a bid at or below 0"
+        assert all(price < 0 for price in self._asks.sizes), "an ask that is not negated"
         assert (self._crossed_since is not None) == self._is_crossed(), "crossed, and not said so"
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
@@ -203,3 +210,8 @@ class OrderBookState:
         copy.__dict__.update(self.__dict__)
         copy._bids, copy._asks = self._bids.copy(), self._asks.copy()
         return copy
+
+
+def _live(sizes: dict[float, float]) -> dict[float, float]:
+    """Without levels of size 0, which the exchange doesn't send in a snapshot, but might."""
+    return {price: size for price, size in sizes.items() if size} if 0.0 in sizes.values() else sizes

@@ -75,7 +75,7 @@ class Metrics:
         spreads = [
             (summary.spread / summary.ask_price, product_id)
             for product_id, book in list(self.books.items())
-            if isinstance(summary := book.summarize(), OrderBookSummary)
+            if isinstance(summary := book.latest, OrderBookSummary)
         ]
         if spreads:
             widest, product_id = max(spreads)
@@ -83,7 +83,7 @@ class Metrics:
         return text
 
     def collect(self) -> Iterator[Metric]:
-        """The families that `/metrics` shows; reads attributes only, from whatever thread asks."""
+        """The families that `/metrics` shows; whatever thread asks, it reads attributes and changes none."""
         by_product = ["product"]
         frames = CounterMetricFamily("orderbook_frames", "Frames received", labels=by_product)
         size = CounterMetricFamily("orderbook_frame_bytes", "Bytes of them, inflated", labels=by_product)
@@ -119,7 +119,7 @@ class Metrics:
             bids, asks = book.levels()
             levels.add_metric([product_id, "bid"], bids)
             levels.add_metric([product_id, "ask"], asks)
-            crossed.add_metric([product_id], isinstance(book.summarize(), CrossedBook))
+            crossed.add_metric([product_id], isinstance(book.latest, CrossedBook))
         return iter([frames, size, connects, rejected, resyncs, age, lag, changes, levels, crossed])
 
 

@@ -78,10 +78,13 @@ def hear(book: OrderBookState, frame: bytes) -> None:
         book.update(message)
 
 
-@given(st.lists(FRAMES, min_size=5, max_size=25))
-def test_book_agrees_with_the_naive_judge(frames: list[bytes]) -> None:
-    """After each message: same levels, same best, same summary, or the same reason for none."""
-    book, judge = OrderBookState(), Oracle(PRODUCT)
+@given(st.lists(FRAMES, min_size=5, max_size=25), st.sampled_from([1, 2, 3, 1_000]))
+def test_book_agrees_with_the_naive_judge(frames: list[bytes], kept: int) -> None:
+    """After each message: same levels, same best, same summary, or the same reason for none.
+
+    However few prices are kept in order.
+    """
+    book, judge = OrderBookState(kept=kept), Oracle(PRODUCT)
     for frame in frames:
         hear(book, frame)
         judge.judge(frame)
@@ -267,32 +270,56 @@ def seconds(act: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def held(book: OrderBookState) -> tuple[int, int]:
+    """How many levels a book holds, and how many prices in order."""
+    sides = (book._bids, book._asks)
+    return sum(len(side.sizes) for side in sides), sum(len(side.near) for side in sides)
+
+
 def test_memory_is_bounded_by_the_live_levels() -> None:
-    """While the price moves on and on, the book holds at most twice its live levels."""
+    """While the price moves on and on, the book holds its live levels, and some thousand prices."""
     book = OrderBookState()
     book.update(soak_book.snapshot())
     first, most = book.summarize(), 0
     for message in soak_book.updates(300_000):
         book.update(message)
-        live = sum(len(side) for side in book.depth(10**9))
-        sides = (book._bids, book._asks)
-        held = max(sum(len(side.sizes) for side in sides), sum(len(side.prices) for side in sides))
-        assert held <= 2 * live + 10
-        most = max(most, held)
+        levels, prices = held(book)
+        assert prices <= 6_000
+        most = max(most, levels)
     book.check()
     last = book.summarize()
     assert isinstance(first, OrderBookSummary)
     assert isinstance(last, OrderBookSummary)
     assert last.bid_price > first.ask_price + 5, "the price hardly moved"
-    assert most > soak_book.LEVELS, "hardly a level was there"
+    assert soak_book.LEVELS < most < 10 * soak_book.LEVELS
 
 
 def test_a_level_that_comes_and_goes_leaves_nothing() -> None:
-    """Deletes count although they name one level again and again, and far below the top."""
+    """Not even where one comes and goes again and again, and never is the best."""
     book = OrderBookState()
     hear(book, snapshot([("99", "1")], [("101", "1")]))
-    for n in range(1_000):
-        hear(book, update([("buy", f"{90 - n / 100}", "1")]))
-        hear(book, update([("buy", f"{90 - n / 100}", "0")] * 2))
-        assert len(book._bids.sizes) + len(book._asks.sizes) <= 6
+    for n in range(10_000):
+        hear(book, update([("buy", f"{90 - n % 7}", "1")]))
+        hear(book, update([("buy", f"{90 - n % 7}", "0")] * 2))
+        levels, prices = held(book)
+        assert levels == 2
+        assert prices <= 3_001
+    book.check()
     assert book.spread() == 2
+
+
+def test_a_market_that_walks_through_a_deep_book() -> None:
+    """In a book far deeper than what is kept in order, the best is right through all levels and back."""
+    book, judge = OrderBookState(kept=10), Oracle(PRODUCT)
+    levels = [(f"{price}", "1") for price in range(1_000, 0, -1)]
+    for frame in [
+        snapshot(levels, [("2000", "1")]),
+        *(update([("buy", price, "0")]) for price, _size in levels[:-1]),
+        *(update([("buy", price, "2")]) for price, _size in reversed(levels)),
+        *(update([("buy", price, "0"), ("buy", "0.5", "1")]) for price, _size in levels),
+    ]:
+        hear(book, frame)
+        top = judge.judge(frame)
+        assert top is not None
+        assert f"{(PRODUCT, book.summarize())}" == line(PRODUCT, top)
+        book.check()

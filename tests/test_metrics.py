@@ -65,10 +65,12 @@ def test_books_are_shown_as_they_are_now() -> None:
     metrics.books["A-B"] = book
     book.update(Snapshot("A-B", [Level(1, 1), Level(2, 1), Level(3, 1)], [Level(4, 1), Level(5, 1)]))
     book.update(L2Update("A-B", [Change("buy", 1, 0), Change("sell", 6, 1), Change("sell", 7, 1)]))
+    book.summarize()
     counts = shown(metrics)
     assert (counts["orderbook_levels", "A-B", "bid"], counts["orderbook_levels", "A-B", "ask"]) == (2, 4)
     assert (counts["orderbook_changes_total", "A-B"], counts["orderbook_crossed", "A-B"]) == (3, 0)
     book.update(L2Update("A-B", [Change("buy", 4, 1)]))
+    book.summarize()
     assert shown(metrics)["orderbook_crossed", "A-B"] == 1
 
 
@@ -81,6 +83,7 @@ def test_summary_names_the_widest_spread_and_counts_since_the_last() -> None:
     for product_id, ask in (("A-B", 101.0), ("C-D", 102.0)):
         metrics.books[product_id] = OrderBookState()
         metrics.books[product_id].update(Snapshot(product_id, [Level(100, 1)], [Level(ask, 1)]))
+        metrics.books[product_id].summarize()
     assert metrics.summary() == "1 of 2 products live, 7 messages, 3 lines; widest spread now: C-D, 196.08 bp"
     metrics.lines += 2
     assert metrics.summary().startswith("1 of 2 products live, 0 messages, 2 lines")
