@@ -69,8 +69,10 @@ def recorded_book(path: Path) -> tuple[dict[float, float], dict[float, float]]:
     return dict(bids), dict(asks)
 
 
-def soak(minutes: float, products: int, rate: float, seed: int, folder: Path, workers: int) -> list[str]:
-    """Run it, print the figures, and return what was wrong."""
+def soak(
+    minutes: float, products: int, rate: float, seed: int, interval: float, folder: Path, workers: int
+) -> list[str]:
+    """Run it, a fault each `interval` seconds, print the figures, and return what was wrong."""
     names = [f"{chr(65 + i // 26)}{chr(65 + i % 26)}-USD" for i in range(products)]
     witnesses = {name: Witness(name) for name in names}
     sent: Counter[str] = Counter()
@@ -83,7 +85,9 @@ def soak(minutes: float, products: int, rate: float, seed: int, folder: Path, wo
     wrong: list[str] = []
     figures: list[tuple[float, dict[str, int]]] = []
     tapes: defaultdict[str, Tape] = defaultdict(Tape)
-    with Exchange(names, rate=rate, seed=seed, on_sent=on_sent, fault_seed=seed) as exchange:
+    with Exchange(
+        names, rate=rate, seed=seed, on_sent=on_sent, fault_seed=seed, fault_interval=interval
+    ) as exchange:
         env = {
             "ORDERBOOK_FEED_URL": exchange.url,
             "ORDERBOOK_PRODUCTS": ",".join(names),
@@ -173,12 +177,19 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=20)
     parser.add_argument("--rate", type=float, default=35, help="updates a second a product")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--interval", type=float, default=1, help="seconds between two faults")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as folder:
         wrong = soak(
-            options.minutes, options.products, options.rate, options.seed, Path(folder), options.workers
+            options.minutes,
+            options.products,
+            options.rate,
+            options.seed,
+            options.interval,
+            Path(folder),
+            options.workers,
         )
     print(*wrong, sep="\n") if wrong else print("nothing was wrong")
     sys.exit(bool(wrong))
