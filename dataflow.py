@@ -18,9 +18,9 @@ from bytewax.dataflow import Dataflow
 
 from orderbook import settings
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
-from orderbook.ending import Ending
+from orderbook.ending import Ending, logged
 from orderbook.feed import FeedSettings
-from orderbook.messages import Heartbeat, Message, Snapshot
+from orderbook.messages import BookMessage, Heartbeat, L2Update, Snapshot
 from orderbook.metrics import Metrics, of_this_process
 from orderbook.recording import RecordingSource
 from orderbook.resync import ResyncSink
@@ -36,7 +36,7 @@ UNREACHABLE_HINT = (
 
 
 def mapper(
-    state: OrderBookState | None, message: Message, metrics: Metrics | None = None
+    state: OrderBookState | None, message: BookMessage, metrics: Metrics | None = None
 ) -> tuple[OrderBookState, OrderBookSummary | CrossedBook | None]:
     """Bring a product's book up to date with a message, and tell what the book is like then.
 
@@ -44,6 +44,8 @@ def mapper(
     """
     if state is None:
         state = OrderBookState()
+        if type(message) is L2Update:
+            log.warning("%s: changes before the first snapshot are dropped", message.product_id)
     state.update(message)
     summary = state.summarize()
     if type(message) is Snapshot:
@@ -64,9 +66,7 @@ def just_large_spread(
     return type(summary) is OrderBookSummary and summary.spread / summary.ask_price > min_spread
 
 
-def stays_crossed(
-    product_summary: tuple[str, OrderBookSummary | CrossedBook | None], seconds: float = 2.0
-) -> bool:
+def stays_crossed(product_summary: tuple[str, OrderBookSummary | CrossedBook | None], seconds: float) -> bool:
     """Keep the books that have been crossed for this long."""
     _product, summary = product_summary
     return type(summary) is CrossedBook and summary.seconds >= seconds
@@ -93,8 +93,7 @@ def live(
     )
     crossed_after = settings.seconds("ORDERBOOK_CROSSED_AFTER")
     folder = settings.record_folder(record)
-    # The feed has no end. Where a live run comes to one by itself, every product was refused.
-    ending, metrics = Ending(code_of_its_own=1), of_this_process()
+    ending, metrics = Ending(), of_this_process()
     source = CoinbaseSource(product_ids, feed, ending, metrics, record=folder, hint=UNREACHABLE_HINT)
     dataflow = Dataflow("orderbook")
     books = _order_books(op.input("input", dataflow, source), threshold, ending, metrics)
@@ -108,7 +107,7 @@ def replay(path: str = "tests/recordings", min_spread: float | None = None) -> D
     threshold = settings.min_spread(min_spread)
     ending, metrics = Ending(resumable=True), of_this_process()
     try:
-        source = RecordingSource(path, ending)
+        source = RecordingSource(str(path), ending)
     except ValueError as error:
         raise SystemExit(f"replay: {error}") from None
     dataflow = Dataflow("orderbook")
@@ -119,7 +118,7 @@ def replay(path: str = "tests/recordings", min_spread: float | None = None) -> D
 def _order_books(
     messages: op.KeyedStream[Any], min_spread: float, ending: Ending, metrics: Metrics
 ) -> op.KeyedStream[Any]:
-    books = op.stateful_map("orderbook", messages, partial(mapper, metrics=metrics))
+    books = op.stateful_map("orderbook", messages, logged(partial(mapper, metrics=metrics)))
     wide = op.filter("big_spread", books, partial(just_large_spread, min_spread=min_spread))
     op.output("out", wide, LineSink(ending, metrics))
     return books

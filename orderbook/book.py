@@ -44,11 +44,11 @@ class CrossedBook(msgspec.Struct, frozen=True, gc=False):
 class _Side:
     """One side of a book; see the head of this file."""
 
-    __slots__ = ("floor", "kept", "near", "sizes")
+    __slots__ = ("floor", "kept", "most", "near", "sizes")
 
     def __init__(self, sizes: dict[float, float], kept: int) -> None:
         self.sizes = sizes
-        self.kept = kept  # how many prices a new list holds; it may grow to three times as many
+        self.kept = kept  # how many prices a new list holds, where there are so many
         self.near: list[float] = []
         self.floor = -math.inf
         self.gather()
@@ -58,7 +58,7 @@ class _Side:
         sizes, near = self.sizes, self.near
         while near and near[-1] not in sizes:
             near.pop()
-        if len(near) > 3 * self.kept or (sizes and not near):
+        if len(near) > self.most or (sizes and not near):
             self.gather()
 
     def gather(self) -> None:
@@ -71,10 +71,12 @@ class _Side:
             near = near[-self.kept :]
             self.floor = near[0]
         self.near = near
+        self.most = 3 * len(near) + 30  # prices that it may grow to, dead ones among them
 
     def copy(self) -> "_Side":
         copy = _Side({}, self.kept)
-        copy.sizes, copy.near, copy.floor = self.sizes.copy(), self.near.copy(), self.floor
+        copy.sizes, copy.near = self.sizes.copy(), self.near.copy()
+        copy.floor, copy.most = self.floor, self.most
         return copy
 
     def best_first(self, levels: int) -> list[tuple[float, float]]:
@@ -96,7 +98,7 @@ class OrderBookState:
         self.changes = 0  # applied so far
         self._bids = _Side({}, kept)
         self._asks = _Side({}, kept)
-        self._synced = False  # no snapshot yet: changes have nothing to change
+        self.synced = False  # no snapshot yet: changes have nothing to change
         self._crossed_since: float | None = None
         self._spread = 0.0
         self._spread_of = (0.0, 0.0)
@@ -109,7 +111,7 @@ class OrderBookState:
         Costs about 0.2 µs a change, and O(n) for a snapshot.
         """
         if type(message) is L2Update:
-            if not self._synced:
+            if not self.synced:
                 return
             self._apply(message)
         elif type(message) is Snapshot:
@@ -127,7 +129,7 @@ class OrderBookState:
         bids = {level.price: level.size for level in snapshot.bids}
         asks = {-level.price: level.size for level in snapshot.asks}
         self._bids, self._asks = _Side(_live(bids), self._kept), _Side(_live(asks), self._kept)
-        self._synced = True
+        self.synced = True
         self._crossed_since = None
 
     def _apply(self, update: L2Update) -> None:
@@ -199,7 +201,7 @@ class OrderBookState:
             assert {price for price in side.sizes if price > side.floor} <= set(near), "a near price left out"
             assert all(size > 0 for size in side.sizes.values()), "a size of 0 or below"
             assert near[-1:] == sorted(side.sizes)[-1:], "the list's last is not the best"
-            assert len(near) <= 3 * side.kept, "the list has grown too long"
+            assert len(near) <= side.most <= 3 * side.kept + 30, "the list has grown too long"
         assert all(price > 0 for price in self._bids.sizes), "a bid at or below 0"
         assert all(price < 0 for price in self._asks.sizes), "an ask that is not negated"
         assert (self._crossed_since is not None) == self._is_crossed(), "crossed, and not said so"

@@ -5,10 +5,35 @@ engine closes what it has opened and returns; the process then exits with the co
 """
 
 import atexit
+import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+
+def logged(function: Callable[P, R]) -> Callable[P, R]:
+    """Log what is unexpected before the engine gets to see it: in a cluster it loses the traceback."""
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except StopIteration:
+            raise
+        except Exception:
+            log.exception("unexpected, the run ends")
+            raise
+
+    return wrapper
 
 
 class Ending:
@@ -18,10 +43,10 @@ class Ending:
     says that another run may go on where the engine has noted that this one came to.
     """
 
-    def __init__(self, code_of_its_own: int = 0, resumable: bool = False) -> None:
+    def __init__(self, resumable: bool = False) -> None:
         self.code: int | None = None
+        self.code_of_its_own = 0
         self._resumable = resumable
-        self._code_of_its_own = code_of_its_own
         self._lock = threading.Lock()
 
     @property
@@ -56,9 +81,10 @@ class Ending:
 
     def _exit_with_code(self) -> None:
         # The engine's own way to a code above 0 is to raise, which prints 90 lines of traceback.
-        if self.code or (self.code is None and self._code_of_its_own):
+        if self.code or (self.code is None and self.code_of_its_own):
             self._exit()
 
     def _exit(self) -> None:
-        sys.stderr.flush()
-        os._exit(self._code_of_its_own if self.code is None else self.code)
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        os._exit(self.code_of_its_own if self.code is None else self.code)

@@ -19,13 +19,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import backoff
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from orderbook.messages import BadFrame, Error, Heartbeat, L2Update, Snapshot, decode
+from orderbook.messages import BadFrame, BookMessage, Error, L2Update, Snapshot, decode
 from orderbook.metrics import FeedMetrics
 from orderbook.pacing import Pacer
 
 log = logging.getLogger(__name__)
-
-BookMessage = Snapshot | L2Update | Heartbeat
 
 LARGEST_FRAME = 64 * 2**20  # bytes; a BTC-USD snapshot is 1.1 to 1.3 MB, the library's default 1 MiB
 CLOSE_WITHIN = 0.5  # seconds that a closing handshake may take; a run must end within one
@@ -169,7 +167,8 @@ async def _connection(
             ping_interval=None,  # the exchange's heartbeats tell more: that its market data is alive
             max_size=LARGEST_FRAME,
         )
-    except (OSError, WebSocketException) as error:
+    except (OSError, WebSocketException, ValueError, ImportError) as error:
+        # ValueError: a redirect or a proxy with an address that is none; ImportError: a SOCKS proxy.
         raise Unreachable(f"no connection to {settings.url}: {error}") from error
     metrics.connects += 1
     watchdog = _Watchdog(websocket, settings)
@@ -190,8 +189,9 @@ async def _connection(
             doubted = doubt()
             if doubted and doubted.since > made:
                 raise Crossed(doubted.why)
-            if now >= renewal:
+            if now >= renewal and type(message) is not Snapshot:
                 raise Refreshed(f"the connection is renewed after {now - made:.0f} s")
+            metrics.updates += type(message) is L2Update
             record(frame)
             yield message
     except Rejected:
@@ -240,7 +240,7 @@ class _Watchdog:
         self._connected = self._heard = self._loop.time()
         self.synced = False
         self.verdict: FeedError | None = None
-        self._watch()
+        self._timer: asyncio.Handle = self._loop.call_soon(self._watch)
 
     def hear(self) -> float:
         """A frame came; answers when."""

@@ -63,18 +63,12 @@ class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat"):
     time: str | None = None
 
 
-class Channel(msgspec.Struct):
-    """A channel that is subscribed to, and its products."""
-
-    name: str
-    product_ids: list[str]
-
-
 # {"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["BTC-USD"]}]}
 class Subscriptions(msgspec.Struct, tag_field="type", tag="subscriptions"):
-    """The acknowledgement of a subscribe; its place among the other messages is not promised."""
+    """The acknowledgement of a subscribe; its place among the other messages is not promised.
 
-    channels: list[Channel]
+    Nothing in it matters: what counts is that a snapshot comes.
+    """
 
 
 # {"type":"error","message":"Failed to subscribe","reason":"BTC-XXX is not a valid product"}
@@ -85,7 +79,8 @@ class Error(msgspec.Struct, tag_field="type", tag="error"):
     reason: str = ""
 
 
-Message = Snapshot | L2Update | Heartbeat | Subscriptions | Error
+BookMessage = Snapshot | L2Update | Heartbeat  # those of a product
+Message = BookMessage | Subscriptions | Error
 
 
 class _Typed(msgspec.Struct):

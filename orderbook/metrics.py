@@ -19,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
 
 LAG_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+REASONS = ("stale", "crossed", "bad frame", "refresh", "closed")
 NO_LAG = 3600.0  # a `time` that is further away is a clock gone wrong (year 1 has been seen), not a lag
 
 
@@ -27,6 +28,7 @@ class FeedMetrics:
 
     def __init__(self) -> None:
         self.frames = 0
+        self.updates = 0
         self.bytes = 0
         self.connects = 0
         self.rejected = 0
@@ -57,7 +59,7 @@ class Metrics:
         self.feeds: dict[str, FeedMetrics] = {}
         self.books: dict[str, OrderBookState] = {}
         self.lines = 0
-        self._said = (0, 0)  # frames and lines when last summed up
+        self._said = (0, 0)  # updates and lines when last summed up
 
     def feed(self, product_id: str) -> FeedMetrics:
         """The counts of a product's feed."""
@@ -66,15 +68,16 @@ class Metrics:
     def summary(self) -> str:
         """One line on the time since the last one, for people."""
         live = sum(feed.live for feed in self.feeds.values())
-        frames, lines = sum(feed.frames for feed in self.feeds.values()), self.lines
+        updates, lines = sum(feed.updates for feed in self.feeds.values()), self.lines
         text = (
-            f"{live} of {len(self.feeds)} products live, {frames - self._said[0]} messages, "
+            f"{live} of {len(self.feeds)} products live, {updates - self._said[0]} updates, "
             f"{lines - self._said[1]} lines"
         )
-        self._said = frames, lines
+        self._said = updates, lines
         spreads = [
             (summary.spread / summary.ask_price, product_id)
             for product_id, book in list(self.books.items())
+            if product_id not in self.feeds or self.feeds[product_id].live  # a feed may be elsewhere
             if isinstance(summary := book.latest, OrderBookSummary)
         ]
         if spreads:
@@ -103,8 +106,8 @@ class Metrics:
             size.add_metric([product_id], feed.bytes)
             connects.add_metric([product_id], feed.connects)
             rejected.add_metric([product_id], feed.rejected)
-            for reason, count in list(feed.resyncs.items()):
-                resyncs.add_metric([product_id, reason], count)
+            for reason in REASONS:  # those that never were too: a rise from nothing is not seen
+                resyncs.add_metric([product_id, reason], feed.resyncs[reason])
             age.add_metric([product_id], time.monotonic() - feed.last_frame)
             total, buckets = 0, []
             for bound, count in zip((*map(str, LAG_BOUNDS), "+Inf"), list(feed.lags), strict=True):

@@ -8,13 +8,14 @@ import gzip
 import logging
 import os
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from orderbook.ending import Ending
-from orderbook.messages import BadFrame, Heartbeat, L2Update, Message, Snapshot, decode
+from orderbook.ending import Ending, logged
+from orderbook.messages import BadFrame, BookMessage, decode
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,8 @@ class Recorder:
             self._size += written
         except OSError as error:
             log.error("%s: %s; this recording ends here", self.path, error)
-            self._file.truncate(self._size)
+            with suppress(OSError):  # the disk may refuse this too
+                self._file.truncate(self._size)
             self._file.close()
 
     def close(self) -> None:
@@ -76,7 +78,7 @@ class Recorder:
         self._file.close()
 
 
-class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int]]):
+class RecordingSource(FixedPartitionedSource[tuple[str, BookMessage], tuple[int, int]]):
     """A recording, or a folder of them, as a source with one partition a file.
 
     Takes `.jsonl` and `.jsonl.gz`. A file may mix products, but a product may be in one file only:
@@ -113,7 +115,7 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int
         return RecordingPartition(self._files[for_part], offset, line, self._file_of, self._ending)
 
 
-class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int, int]]):
+class RecordingPartition(StatefulSourcePartition[tuple[str, BookMessage], tuple[int, int]]):
     """A file's messages, from a byte offset on, as fast as they are asked for.
 
     `file_of` tells, for all partitions of the process, which file a product was found in.
@@ -141,14 +143,15 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
         except (EOFError, OSError, zlib.error) as error:
             self._wrong = str(error)
 
-    def next_batch(self) -> list[tuple[str, Message]]:
+    @logged
+    def next_batch(self) -> list[tuple[str, BookMessage]]:
         """The messages of the next lines. A bad line ends the run, once those before it are out."""
         if self._wrong:
             log.error("%s:%d: %s", self._path, self._line + 1, self._wrong)
             self._ending.finish(1)
         if self._ending.reached:
             raise StopIteration
-        batch: list[tuple[str, Message]] = []
+        batch: list[tuple[str, BookMessage]] = []
         try:
             end = self._offset + BATCH_BYTES
             while self._offset < end:
@@ -158,7 +161,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
                         break
                     raise StopIteration
                 message = decode(line)
-                if isinstance(message, (L2Update, Heartbeat, Snapshot)):
+                if isinstance(message, BookMessage):
                     product_id = message.product_id
                     if self._file_of.setdefault(product_id, self._path.name) != self._path.name:
                         raise BadFrame(f"{product_id} is in {self._file_of[product_id]} too")

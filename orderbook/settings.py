@@ -26,7 +26,7 @@ DEFAULTS = {
 
 def products(argument: str | Iterable[str] | None = None) -> list[str]:
     """The products; each becomes a file name when recorded, so its form is strict, and none is twice."""
-    if argument is not None and not isinstance(argument, str):
+    if isinstance(argument, Iterable) and not isinstance(argument, str):
         argument = ",".join(map(str, argument))
     name, value = "ORDERBOOK_PRODUCTS", _value("ORDERBOOK_PRODUCTS", argument)
     product_ids = [product_id.strip() for product_id in value.split(",")]

@@ -13,7 +13,7 @@ from functools import cache
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
-from orderbook.ending import Ending
+from orderbook.ending import Ending, logged
 from orderbook.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -64,9 +64,9 @@ class LinePartition(StatelessSinkPartition[object]):
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
 
+    @logged
     def write_batch(self, items: list[object]) -> None:
         """Write a batch's lines; waits for a slow reader, though not past the run's end."""
-        self._metrics.lines += len(items)
         piece = b""
         for item in items:
             line = f"{item}\n".encode()
@@ -80,6 +80,7 @@ class LinePartition(StatelessSinkPartition[object]):
     def _write(self, piece: bytes) -> None:
         try:
             with _stdout:
+                self._metrics.lines += piece.count(b"\n")
                 while piece and self._is_writable():
                     try:
                         written = os.write(self._descriptor, piece)

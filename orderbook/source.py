@@ -17,9 +17,8 @@ from typing import Any
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from orderbook.book import CrossedBook
-from orderbook.ending import Ending
+from orderbook.ending import Ending, logged
 from orderbook.feed import (
-    BookMessage,
     Doubt,
     FeedError,
     FeedSettings,
@@ -27,6 +26,7 @@ from orderbook.feed import (
     Unreachable,
     ws_agen,
 )
+from orderbook.messages import BookMessage
 from orderbook.metrics import FeedMetrics, Metrics
 from orderbook.pacing import Pacer
 from orderbook.recording import Recorder
@@ -67,16 +67,18 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
         self._metrics = metrics
         self._doubts: dict[str, Doubt] = {}
         self._of_this_worker = threading.local()  # a worker is a thread
-        self._sum_up = threading.Lock()  # taken for good by the first worker, which sums up for all
+        self._summing_up = threading.Lock()
+        self._next_summary = time.monotonic() + summary_every
 
     def list_parts(self) -> list[str]:
         return self._product_ids
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "CoinbasePartition":
+        # The feed has no end. Where a run comes to one by itself, every product was refused.
+        self._ending.code_of_its_own = 1
         if not hasattr(self._of_this_worker, "loop"):
             self._of_this_worker.loop = WorkerLoop()
-            if self._sum_up.acquire(blocking=False):
-                self._of_this_worker.loop.start(self._say_summaries())
+            self._of_this_worker.loop.start(self._say_summaries())
         recorder = self._open_recorder(for_part)
         messages = ws_agen(
             for_part,
@@ -120,7 +122,13 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
     async def _say_summaries(self) -> None:
         while True:
             await asyncio.sleep(self._summary_every)
-            log.info(self._metrics.summary())
+            # Each worker comes here, since any one's products may have ended; one speaks for all.
+            with self._summing_up:
+                due = time.monotonic() >= self._next_summary
+                if due:
+                    self._next_summary += self._summary_every
+            if due:
+                log.info(self._metrics.summary())
 
     def _on_trouble(self, error: FeedError) -> None:
         if self._hint and isinstance(error, Unreachable):
@@ -148,17 +156,20 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
         self._recorder = recorder
         self._batch: list[tuple[str, BookMessage]] = []
         self._seen = loop.turns
+        loop.join()
         self._task = loop.start(self._take())
 
     async def _take(self) -> None:
         async for message in self._messages:
             self._batch.append(message)
 
+    @logged
     def next_batch(self) -> list[tuple[str, BookMessage]]:
         """What has come in since the last poll; the first partition to be polled again turns the loop."""
         if self._ending.reached:
-            raise StopIteration
-        if self._seen == self._loop.turns:
+            if not self._batch:  # what another's turn of the loop brought in is recorded already
+                raise StopIteration
+        elif self._seen == self._loop.turns:
             self._loop.turn()
         self._seen = self._loop.turns
         if self._task.done() and not self._batch:
@@ -177,9 +188,8 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
             self._task.result()
         except NotAProduct as error:
             log.error("%s: %s; this product ends here", self._product_id, error)
-        except Exception:
-            # In a cluster the engine loses the traceback.
-            log.exception("%s: unexpected, the run ends", self._product_id)
+        except Exception as error:
+            error.add_note(f"in the feed of {self._product_id}")
             raise
         raise StopIteration
 
@@ -187,9 +197,8 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
         """Nothing: there is no place in the feed to come back to."""
 
     def close(self) -> None:
-        """Close the connection, and those of the whole worker where the run is at its end."""
-        if self._ending.reached:
-            self._loop.close()
+        """Leave the loop; the last of a worker's partitions to leave closes all their connections at once."""
+        self._loop.leave()
         if self._recorder:
             self._recorder.close()
 
@@ -203,6 +212,17 @@ class WorkerLoop:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(_DaemonThreads())
         self._tasks: list[asyncio.Task[None]] = []
+        self._partitions = 0
+
+    def join(self) -> None:
+        """A partition comes to share the loop, until it leaves."""
+        self._partitions += 1
+
+    def leave(self) -> None:
+        """A partition is at its end; with the last one the loop is closed."""
+        self._partitions -= 1
+        if self._partitions == 0:
+            self._close()
 
     def start(self, coroutine: Any) -> "asyncio.Task[None]":
         """Have a coroutine run in the turns to come."""
@@ -217,10 +237,8 @@ class WorkerLoop:
         self._loop.call_soon(self._loop.call_soon, self._loop.stop)
         self._loop.run_forever()
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """End all tasks, all at once; each says goodbye to the exchange within its own short bound."""
-        if self._loop.is_closed():
-            return
         log.info("the run ends: closing this worker's connections")
         for task in self._tasks:
             task.cancel()
@@ -238,6 +256,7 @@ class _DaemonThreads(ThreadPoolExecutor):
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()  # who waits for it may go, and must not take it along
 
         def run() -> None:
             try:

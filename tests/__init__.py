@@ -1,6 +1,6 @@
 """The promises, and what it takes to test them.
 
-    test_*.py           the promises, a file a room of `orderbook/`, then faults, outage, recovery, workers
+    test_*.py           the promises: the rooms of `orderbook/`, live runs, faults, outage, recovery, workers
     oracle.py           the naive judge of a book
     witness.py, judged.py   what may be printed, given what was sent
     exchange.py         the simulated exchange; its inside is in simulated/

@@ -24,7 +24,7 @@ def no_delays() -> Generator[float]:
 
 def flow() -> Dataflow:
     """What the feed says to stdout, until it crashes."""
-    ending, metrics = Ending(code_of_its_own=1), of_this_process()
+    ending, metrics = Ending(), of_this_process()
     feed = FeedSettings(settings.feed_url(), retry_delays=no_delays)
     dataflow = Dataflow("crashing")
     messages = op.input("input", dataflow, CoinbaseSource(settings.products(), feed, ending, metrics))

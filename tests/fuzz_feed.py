@@ -20,8 +20,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from orderbook.book import OrderBookState
-from orderbook.feed import BookMessage, FeedError, FeedSettings, Refused, Rejected, ws_agen
-from orderbook.messages import BadFrame, Error, Snapshot, decode
+from orderbook.feed import FeedError, FeedSettings, Refused, Rejected, ws_agen
+from orderbook.messages import BadFrame, BookMessage, Error, Snapshot, decode
 from orderbook.metrics import FeedMetrics
 from orderbook.pacing import Pacer
 from tests.fuzz import mutants

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from itertools import takewhile
 from typing import Any
 
-from orderbook.feed import BookMessage, Doubt, FeedError, FeedSettings, ws_agen
-from orderbook.messages import decode
+from orderbook.feed import Doubt, FeedError, FeedSettings, ws_agen
+from orderbook.messages import BookMessage, decode
 from orderbook.metrics import FeedMetrics
 from orderbook.pacing import Pacer
 from tests.exchange import Exchange

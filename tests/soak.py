@@ -24,7 +24,7 @@ from tests.run import ROOT, by_product, start
 from tests.simulated.connection import Sent
 from tests.witness import Witness
 
-LOST_FOR = 2.0 + 1.5  # seconds a lost update may go unnoticed: what is set, and the next heartbeat
+LOST_FOR = 2.0  # seconds that lines may come of a book after it lost an update
 SETTLING = 300.0  # seconds until memory must be flat
 
 

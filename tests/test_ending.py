@@ -100,5 +100,6 @@ def test_crash_in_a_cluster() -> None:
 
 def assert_crash_is_told(stderr: str) -> None:
     """The product, and the traceback to where it happened."""
-    told = stderr.index("ETH-EUR: unexpected, the run ends\nTraceback")
+    told = stderr.index("unexpected, the run ends\nTraceback")
+    assert "in the feed of ETH-EUR" in stderr
     assert "RuntimeError: crashed on purpose" in stderr[told:]

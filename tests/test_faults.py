@@ -243,7 +243,8 @@ def test_fault(storm: Storm, row: Row) -> None:
     assert len(complaints) == len(wanted), complaints
     for (level, text), (wanted_level, pattern) in zip(complaints, wanted, strict=True):
         assert level == wanted_level and re.search(pattern, text), f"{level} {text}"
-    assert storm.resyncs(row.product) == Counter(["closed"] * len(dropped) + [row.reason] * len(of_the_fault))
+    counted = {reason: count for reason, count in storm.resyncs(row.product).items() if count}
+    assert counted == Counter(["closed"] * len(dropped) + [row.reason] * len(of_the_fault))
     rejected = storm.counts["orderbook_rejected_frames_total", row.product]
     assert rejected == (row.reason == "bad frame")
 

@@ -78,15 +78,18 @@ def test_summary_names_the_widest_spread_and_counts_since_the_last() -> None:
     """Products live of all, messages and lines since the last summary, the widest spread and whose it is."""
     metrics = Metrics()
     metrics.feed("A-B").live = True
-    metrics.feed("C-D").frames = 7
+    metrics.feed("C-D").updates = 7
+    metrics.feed("C-D").live = True
+    metrics.feed("E-F")
     metrics.lines = 3
     for product_id, ask in (("A-B", 101.0), ("C-D", 102.0)):
         metrics.books[product_id] = OrderBookState()
         metrics.books[product_id].update(Snapshot(product_id, [Level(100, 1)], [Level(ask, 1)]))
         metrics.books[product_id].summarize()
-    assert metrics.summary() == "1 of 2 products live, 7 messages, 3 lines; widest spread now: C-D, 196.08 bp"
+    assert metrics.summary() == "2 of 3 products live, 7 updates, 3 lines; widest spread now: C-D, 196.08 bp"
     metrics.lines += 2
-    assert metrics.summary().startswith("1 of 2 products live, 0 messages, 2 lines")
+    metrics.feed("C-D").live = False
+    assert metrics.summary() == "1 of 3 products live, 0 updates, 2 lines; widest spread now: A-B, 99.01 bp"
 
 
 def test_a_source_sums_up_in_time(caplog: pytest.LogCaptureFixture) -> None:
