@@ -157,6 +157,7 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
         self._batch: list[tuple[str, BookMessage]] = []
         self._seen = loop.turns
         loop.join()
+        self._has_left = False
         self._task = loop.start(self._take())
 
     async def _take(self) -> None:
@@ -198,7 +199,9 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
 
     def close(self) -> None:
         """Leave the loop; the last of a worker's partitions to leave closes all their connections at once."""
-        self._loop.leave()
+        if not self._has_left:  # nothing says that the engine calls this only once
+            self._has_left = True
+            self._loop.leave()
         if self._recorder:
             self._recorder.close()
 

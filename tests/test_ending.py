@@ -8,7 +8,7 @@ import pytest
 
 from tests.exchange import Exchange
 from tests.live import PAIR, all_live, all_said_goodbye, all_sent, end, expected, settings
-from tests.run import by_product, cluster, start
+from tests.run import by_product, cluster, run, start
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "4"])
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -96,6 +96,12 @@ def test_crash_in_a_cluster() -> None:
         finished = [process.wait(10) for process in processes]
     assert [process.code for process in finished] == [1, 1]
     assert_crash_is_told("".join(process.stderr for process in finished))
+
+
+def test_looked_at_and_not_run() -> None:
+    """A dataflow that is only drawn, and never run, ends with the code of who draws it."""
+    finished = run(["dataflow:flow"], module="bytewax.visualize")
+    assert (finished.code, finished.stdout.startswith("flowchart")) == (0, True)
 
 
 def assert_crash_is_told(stderr: str) -> None:

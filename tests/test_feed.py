@@ -7,6 +7,8 @@ from itertools import pairwise
 from statistics import median
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from orderbook.feed import (
     Closed,
@@ -15,6 +17,7 @@ from orderbook.feed import (
     NotAProduct,
     Refused,
     Rejected,
+    Stale,
     Unreachable,
 )
 from orderbook.messages import Snapshot
@@ -229,3 +232,34 @@ def test_refresh(caplog: pytest.LogCaptureFixture) -> None:
         assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("address", ["ws://127.0.0.1:99999/", "http://[x", f"ws://{'x' * 80}/"])
+def test_sent_elsewhere(address: str) -> None:
+    """A redirect to an address that is none is retried, as any other failure to connect."""
+
+    async def main() -> None:
+        def redirect(connection: ServerConnection, request: Request) -> Response:
+            response = connection.respond(302, "")
+            response.headers["Location"] = address
+            return response
+
+        async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0, process_request=redirect) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with hearing(f"ws://127.0.0.1:{port}") as heard:
+                await until(lambda: len(heard.troubles) >= 3)
+                assert {type(trouble) for trouble in heard.troubles} == {Unreachable}
+
+    asyncio.run(main())
+
+
+def test_no_time_at_all() -> None:
+    """A connection may be stale at once; it is given up like any other."""
+
+    async def main(url: str) -> None:
+        async with hearing(url, stale_after=1e-12) as heard:
+            await until(lambda: len(heard.troubles) >= 3)
+            assert {type(trouble) for trouble in heard.troubles} == {Stale}
+
+    with Exchange([PRODUCT], rate=0, levels=30) as exchange:
+        asyncio.run(main(exchange.url))

@@ -266,3 +266,12 @@ def test_full_disk(tmp_path: Path, workers: str) -> None:
     assert "Traceback" not in finished.stderr
     assert all("ERROR stdout: " in line for line in complaints(finished))
     assert complaints(finished)
+
+
+def test_changes_without_a_snapshot(tmp_path: Path) -> None:
+    """Changes that come before any snapshot are dropped, and that is said, once a product."""
+    market = Market("AAA-EUR", 1, levels=20, mid=1_000, spread_ticks=3, gap_ticks=9)
+    tmp_path.joinpath("a.jsonl").write_bytes(b"".join(market.update() + b"\n" for _ in range(5)))
+    finished = run([f"dataflow:replay({str(tmp_path)!r}, min_spread=-1)"])
+    assert (finished.code, finished.stdout) == (0, "")
+    assert finished.stderr.count("AAA-EUR: changes before the first snapshot are dropped") == 1

@@ -6,7 +6,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread, current_thread
+from threading import enumerate as enumerate_threads
 from types import TracebackType
 from typing import Any, Self
 
@@ -196,6 +197,58 @@ async def _one_and_a_crash() -> AsyncIterator[tuple[str, BookMessage]]:
     yield PRODUCT, Heartbeat(PRODUCT)
     await asyncio.sleep(0)
     raise RuntimeError("crashed on purpose")
+
+
+async def _endless(product: str, recorded: list[str]) -> AsyncIterator[tuple[str, BookMessage]]:
+    while True:
+        await asyncio.sleep(0)
+        recorded.append(product)
+        yield product, Heartbeat(product)
+
+
+def test_all_that_was_recorded_is_handed_on() -> None:
+    """At the end a partition still gives what another's poll has brought in, and nothing comes after it."""
+    loop, ending, recorded = WorkerLoop(), Ending(), list[str]()
+    parts = [
+        CoinbasePartition(product, _endless(product, recorded), loop, ending, FeedMetrics())
+        for product in (PRODUCT, OTHER)
+    ]
+    got = [*parts[0].next_batch(), *parts[1].next_batch(), *parts[0].next_batch()]
+    ending.finish(0)
+    for part in parts:
+        with pytest.raises(StopIteration):
+            for _ in range(2):
+                got += part.next_batch()
+    for part in parts:
+        part.close()
+    assert sorted(product for product, _message in got) == sorted(recorded) != []
+
+
+def test_look_up_that_outlives_its_waiter(capfd: pytest.CaptureFixture[str]) -> None:
+    """A resolver that takes longer than anyone waits for it says nothing when it is done."""
+    asked, answered = Event(), Event()
+
+    def slow() -> None:
+        asked.wait(DEADLINE)
+        answered.set()
+
+    async def impatient() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await asyncio.get_running_loop().run_in_executor(None, slow)
+
+    loop = WorkerLoop()
+    loop.join()
+    task = loop.start(impatient())
+    while not task.done():
+        loop.turn()
+    loop.leave()
+    asked.set()
+    assert answered.wait(DEADLINE)
+    for thread in enumerate_threads():
+        if thread is not current_thread() and thread.daemon:
+            thread.join(0.5)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_crash(caplog: pytest.LogCaptureFixture) -> None:
