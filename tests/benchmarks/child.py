@@ -1,0 +1,86 @@
+"""A function of this package, called in a process of its own: nothing else is in its memory or its way.
+
+    result = apart(measure, "ccxt", 1.5)
+
+Arguments and result travel as JSON. In the child, stdout goes nowhere, so a dataflow may print to it.
+"""
+
+import contextlib
+import importlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.run import ROOT
+
+RESULT = "result: "
+
+
+def apart(function: Callable[..., Any], *arguments: Any, deadline: float = 300.0) -> Any:
+    """Call it there and return what it returns; `RuntimeError` with what it said where it fails.
+
+    It is ended by force after `deadline` seconds.
+    """
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.child", function.__module__, function.__qualname__],
+        input=json.dumps(arguments).encode(),
+        capture_output=True,
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if not k.startswith(("ORDERBOOK_", "BYTEWAX_"))},
+        timeout=deadline,
+    )
+    last = finished.stdout.decode().rpartition("\n")[2]
+    if finished.returncode or not last.startswith(RESULT):
+        raise RuntimeError(f"{function.__qualname__}: {finished.stderr.decode()[-2000:]}")
+    return json.loads(last.removeprefix(RESULT))
+
+
+@contextlib.contextmanager
+def stdout_in(path: Path) -> Iterator[None]:
+    """Have what is written to file descriptor 1 meanwhile in a file."""
+    sys.stdout.flush()
+    before = os.dup(1)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(before, 1)
+        os.close(descriptor)
+        os.close(before)
+
+
+def stdout_of(run: Callable[[], object]) -> list[str]:
+    """The lines that a call writes to stdout."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "stdout")
+        with stdout_in(file):
+            run()
+        return file.read_text().splitlines()
+
+
+def resident() -> float:
+    """This process's memory now, in MB (10^6 bytes)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def main() -> None:
+    logging.disable(logging.INFO)
+    answer = os.dup(1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    function = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
+    result = function(*json.loads(sys.stdin.buffer.read()))
+    os.write(answer, f"\n{RESULT}{json.dumps(result)}".encode())
+
+
+if __name__ == "__main__":
+    main()

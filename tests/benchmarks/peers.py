@@ -1,0 +1,233 @@
+"""The order books that the dataflow's users would pick instead, and our own, without any engine.
+
+Each takes the frames that lie in memory already, and answers with the best bid and ask, price and size,
+after each snapshot and update. Each has the decoder that proved fastest for it among `json`, `orjson`
+and msgspec to tuples of strings, tuples of floats and structs: for all of them it was the last, here
+without the checks that ours makes.
+"""
+
+from typing import Any
+
+import msgspec
+
+from orderbook.book import OrderBookState
+from orderbook.messages import L2Update, decode
+from orderbook.messages import Snapshot as OurSnapshot
+from tests.benchmarks.frames import Best
+
+Frames = list[bytes]
+
+
+class Level(msgspec.Struct, array_like=True, gc=False):
+    price: float
+    size: float
+
+
+class Change(msgspec.Struct, array_like=True, gc=False):
+    side: str
+    price: float
+    size: float
+
+
+class Snapshot(msgspec.Struct, tag_field="type", tag="snapshot"):
+    product_id: str
+    bids: list[Level]
+    asks: list[Level]
+
+
+class Update(msgspec.Struct, tag_field="type", tag="l2update"):
+    product_id: str
+    changes: list[Change]
+
+
+class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat"):
+    pass
+
+
+class Match(msgspec.Struct, tag_field="type", tag="match"):
+    pass
+
+
+class LastMatch(msgspec.Struct, tag_field="type", tag="last_match"):
+    pass
+
+
+class Subscriptions(msgspec.Struct, tag_field="type", tag="subscriptions"):
+    pass
+
+
+plain = msgspec.json.Decoder(
+    Snapshot | Update | Heartbeat | Match | LastMatch | Subscriptions, strict=False
+).decode
+
+
+def products(frames: Frames) -> list[str]:
+    """The product of each snapshot and update."""
+    messages = map(plain, frames)
+    return [message.product_id for message in messages if isinstance(message, Snapshot | Update)]
+
+
+def our_book(frames: Frames) -> list[Best]:
+    """Our decoder and `OrderBookState`, summarized after each message."""
+    books: dict[str, OrderBookState] = {}
+    tops: list[Best] = []
+    for frame in frames:
+        message = decode(frame)
+        kind = type(message)
+        if kind is not L2Update and kind is not OurSnapshot:
+            continue
+        book = books.get(message.product_id)  # type: ignore[union-attr]
+        if book is None:
+            book = books[message.product_id] = OrderBookState()  # type: ignore[union-attr]
+        book.update(message)  # type: ignore[arg-type]
+        top: Any = book.summarize()
+        tops.append((top.bid_price, top.bid_size, top.ask_price, top.ask_size))
+    return tops
+
+
+def sortedcontainers(frames: Frames) -> list[Best]:
+    """A `SortedDict` a side."""
+    from sortedcontainers import SortedDict
+
+    books: dict[str, tuple[Any, Any]] = {}
+    tops: list[Best] = []
+    for frame in frames:
+        message = plain(frame)
+        if type(message) is Update:
+            bids, asks = books[message.product_id]
+            for change in message.changes:
+                side = bids if change.side == "buy" else asks
+                if change.size:
+                    side[change.price] = change.size
+                else:
+                    side.pop(change.price, None)
+        elif type(message) is Snapshot:
+            bids = SortedDict({level.price: level.size for level in message.bids})
+            asks = SortedDict({level.price: level.size for level in message.asks})
+            books[message.product_id] = bids, asks
+        else:
+            continue
+        tops.append((*bids.peekitem(-1), *asks.peekitem(0)))
+    return tops
+
+
+def order_book(frames: Frames) -> list[Best]:
+    """The `OrderBook` of the package order_book, written in C."""
+    from order_book import OrderBook
+
+    books: dict[str, Any] = {}
+    tops: list[Best] = []
+    for frame in frames:
+        message = plain(frame)
+        if type(message) is Update:
+            book = books[message.product_id]
+            bids, asks = book.bids, book.asks
+            for change in message.changes:
+                side = bids if change.side == "buy" else asks
+                if change.size:
+                    side[change.price] = change.size
+                elif change.price in side:
+                    del side[change.price]
+        elif type(message) is Snapshot:
+            book = books[message.product_id] = OrderBook()
+            book.bids = {level.price: level.size for level in message.bids}
+            book.asks = {level.price: level.size for level in message.asks}
+            bids, asks = book.bids, book.asks
+        else:
+            continue
+        tops.append((*bids.index(0), *asks.index(0)))
+    return tops
+
+
+def ccxt(frames: Frames) -> list[Best]:
+    """The `OrderBook` that ccxt's Coinbase feed keeps."""
+    from ccxt.async_support.base.ws.order_book import OrderBook
+
+    books: dict[str, Any] = {}
+    tops: list[Best] = []
+    for frame in frames:
+        message = plain(frame)
+        if type(message) is Update:
+            book = books[message.product_id]
+            bids, asks = book["bids"], book["asks"]
+            for change in message.changes:
+                side = bids if change.side == "buy" else asks
+                side.storeArray([change.price, change.size])
+        elif type(message) is Snapshot:
+            book = books[message.product_id] = OrderBook()
+            sides = {
+                "bids": [[level.price, level.size] for level in message.bids],
+                "asks": [[level.price, level.size] for level in message.asks],
+            }
+            book.reset(sides)
+            bids, asks = book["bids"], book["asks"]
+        else:
+            continue
+        tops.append((*bids[0], *asks[0]))
+    return tops
+
+
+def nautilus_cython(frames: Frames) -> list[Best]:
+    """nautilus_trader's `OrderBook`, in Rust behind Cython."""
+    from nautilus_trader.model import book, data, enums, identifiers, objects
+
+    return _nautilus(
+        frames,
+        book.OrderBook,
+        data.BookOrder,
+        enums.BookType.L2_MBP,
+        enums.OrderSide,
+        identifiers.InstrumentId,
+        objects.Price,
+        objects.Quantity,
+    )
+
+
+def nautilus_pyo3(frames: Frames) -> list[Best]:
+    """nautilus_trader's `OrderBook`, in Rust behind PyO3."""
+    from nautilus_trader.core import nautilus_pyo3 as rust
+
+    return _nautilus(
+        frames,
+        rust.OrderBook,
+        rust.BookOrder,
+        rust.BookType.L2_MBP,
+        rust.OrderSide,
+        rust.InstrumentId,
+        rust.Price,
+        rust.Quantity,
+    )
+
+
+def _nautilus(
+    frames: Frames, new: Any, order: Any, kind: Any, side: Any, name: Any, price: Any, quantity: Any
+) -> list[Best]:
+    # A precision of 2 and 8 decimals fits all the products here; a size of 0 deletes.
+    buy, sell = side.BUY, side.SELL
+    books: dict[str, Any] = {}
+    tops: list[Best] = []
+    for frame in frames:
+        message = plain(frame)
+        if type(message) is Update:
+            book = books[message.product_id]
+            update = book.update
+            for change in message.changes:
+                size = quantity(change.size, 8)
+                update(order(buy if change.side == "buy" else sell, price(change.price, 2), size, 0), 0, 0, 0)
+        elif type(message) is Snapshot:
+            book = new(name.from_str(f"{message.product_id}.COINBASE"), kind)
+            books[message.product_id] = book
+            for its, levels in ((buy, message.bids), (sell, message.asks)):
+                for level in levels:
+                    book.update(order(its, price(level.price, 2), quantity(level.size, 8), 0), 0, 0, 0)
+        else:
+            continue
+        tops.append(
+            (
+                book.best_bid_price().as_double(),
+                book.best_bid_size().as_double(),
+                book.best_ask_price().as_double(),
+                book.best_ask_size().as_double(),
+            )
+        )
+    return tops

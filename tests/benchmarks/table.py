@@ -1,0 +1,71 @@
+"""How it is told: tables of plain text, and the targets with what was reached, computed."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Target(NamedTuple):
+    """A figure that was measured, and the bound that it has to keep."""
+
+    what: str
+    value: float
+    bound: float
+    unit: str = ""
+    at_least: bool = False
+
+    @property
+    def reached(self) -> bool:
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    def __str__(self) -> str:
+        asked = f"{'at least' if self.at_least else 'at most'} {self.bound:g}{self.unit}"
+        verdict = "reached" if self.reached else "NOT reached"
+        return f"{verdict:<11} {self.what}: {figure(self.value)}{self.unit} ({asked})"
+
+
+class Table(NamedTuple):
+    """A titled table; `notes` say what was done, and `targets` what of it had to be reached."""
+
+    title: str
+    notes: Sequence[str]
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    targets: Sequence[Target] = ()
+
+    def __str__(self) -> str:
+        lines = ["", self.title, "-" * len(self.title), *self.notes]
+        if self.rows:
+            lines += ["", *columns([self.header, *self.rows])]
+        if self.targets:
+            lines += ["", *map(str, self.targets)]
+        return "\n".join(lines)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with the first cells flush left and all others flush right."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def figure(value: float) -> str:
+    """A number with three digits that count, more where they stand before the point."""
+    if value and abs(value) < 0.01:
+        return f"{value:.1e}"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}"
+
+
+def times(value: float) -> str:
+    """A ratio."""
+    return f"{figure(value)}×"
+
+
+def milliseconds(seconds: float) -> str:
+    """A time in seconds, in milliseconds."""
+    return figure(seconds * 1e3)

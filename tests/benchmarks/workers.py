@@ -1,0 +1,104 @@
+"""Table 4: what workers and processes do to throughput and to latency."""
+
+import math
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.benchmarks.frames import btc_usd, write
+from tests.benchmarks.live import Live, Watched
+from tests.benchmarks.table import Table, figure, milliseconds, times
+from tests.run import start
+
+NOTES = (
+    "Throughput: {products} recordings of {updates:,} updates of 10 changes on books of 45,000 levels,",
+    "replayed by `python -m bytewax.run` to filtered stdout; the least wall time of {rounds} runs, less that",
+    "of the same on the snapshots alone. × is the throughput ÷ one worker's. Latency: {live} products at 20",
+    "updates/s from the simulated exchange, as in table 2; core % and memory are of all processes together.",
+    "Workers are threads under one interpreter lock, so they overlap waiting, not work; processes pickle",
+    "what goes from one to another. What it favours: one worker, since exchange and watcher need a core too.",
+)
+
+HEADER = ("", "× throughput", "updates/s", "p50 ms", "p90 ms", "p99 ms", "answered", "core %", "MB")
+
+PRODUCTS, LIVE = 8, 20
+
+KINDS = {"1 worker": 1, "-w 2": 1, "-w 4": 1, "2 processes": 2}
+
+
+def table(folder: Path, quick: bool) -> Table:
+    """Run each kind of cluster."""
+    updates, rounds, seconds = (2_000, 2, 4.0) if quick else (10_000, 3, 15.0)
+    whole, snapshots = _recordings(folder, updates)
+    taken = dict.fromkeys(KINDS, math.inf)
+    idle = dict.fromkeys(KINDS, math.inf)
+    for _ in range(rounds):
+        for kind in KINDS:
+            taken[kind] = min(taken[kind], _replay(kind, whole))
+            idle[kind] = min(idle[kind], _replay(kind, snapshots))
+    rates = {kind: PRODUCTS * updates / (taken[kind] - idle[kind]) for kind in KINDS}
+    rows = [
+        _row(kind, rates[kind] / rates["1 worker"], rates[kind], _live(kind, folder, seconds))
+        for kind in KINDS
+    ]
+    notes = [note.format(products=PRODUCTS, updates=updates, rounds=rounds, live=LIVE) for note in NOTES]
+    return Table("4. Workers", notes, HEADER, rows)
+
+
+def _recordings(folder: Path, updates: int) -> tuple[Path, Path]:
+    """Two folders: whole recordings, and their snapshots alone. The products differ in name only."""
+    market = btc_usd()
+    frames = [market.snapshot(), *(market.update(10) for _ in range(updates))]
+    whole, snapshots = folder / "whole", folder / "snapshots"
+    for path, kept in ((whole, frames), (snapshots, frames[:1])):
+        path.mkdir()
+        for number in range(PRODUCTS):
+            name = f"P{number:02d}-USD"
+            write(path / f"{name}.jsonl", (frame.replace(b"BTC-USD", name.encode()) for frame in kept))
+    return whole, snapshots
+
+
+def _arguments(kind: str) -> list[list[str]]:
+    """What each process of the cluster is given."""
+    if KINDS[kind] == 1:
+        return [kind.split() if kind.startswith("-w") else []]
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(KINDS[kind])]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        addresses = ";".join(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
+    return [["-i", str(number), "-a", addresses] for number in range(KINDS[kind])]
+
+
+def _replay(kind: str, path: Path) -> float:
+    """Seconds from the start of the first process to the end of the last."""
+    begin = time.monotonic()
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(start([f"dataflow:replay({str(path)!r})", *arguments]))
+            for arguments in _arguments(kind)
+        ]
+        codes = [process.wait(120).code for process in processes]
+    if any(codes):
+        raise AssertionError(f"{kind}: exit codes {codes}")
+    return time.monotonic() - begin
+
+
+def _live(kind: str, folder: Path, seconds: float) -> Watched:
+    processes: Sequence[Sequence[str]] = _arguments(kind)
+    with Live(LIVE, 20, folder, processes) as live:
+        return live.watch(seconds)
+
+
+def _row(kind: str, ratio: float, rate: float, seen: Watched) -> list[str]:
+    return [
+        kind,
+        times(ratio),
+        figure(rate),
+        *(milliseconds(seen.quantile(share)) for share in (0.5, 0.9, 0.99)),
+        f"{seen.kept_up * 100:.2f} %",
+        f"{seen.cpu * 100:.1f}",
+        figure(seen.peak),
+    ]
