@@ -123,6 +123,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, BookMessage], tuple[
 
     def __init__(self, path: Path, offset: int, line: int, file_of: dict[str, str], ending: Ending) -> None:
         self._path = path
+        self._name = path.name
         self._offset = offset
         self._line = line
         self._file_of = file_of
@@ -163,7 +164,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, BookMessage], tuple[
                 message = decode(line)
                 if isinstance(message, BookMessage):
                     product_id = message.product_id
-                    if self._file_of.setdefault(product_id, self._path.name) != self._path.name:
+                    if self._file_of.setdefault(product_id, self._name) != self._name:
                         raise BadFrame(f"{product_id} is in {self._file_of[product_id]} too")
                     batch.append((product_id, message))
                 self._offset += len(line)
