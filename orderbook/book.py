@@ -98,7 +98,7 @@ class OrderBookState:
         self.changes = 0  # applied so far
         self._bids = _Side({}, kept)
         self._asks = _Side({}, kept)
-        self.synced = False  # no snapshot yet: changes have nothing to change
+        self._synced = False  # no snapshot yet: changes have nothing to change
         self._crossed_since: float | None = None
         self._spread = 0.0
         self._spread_of = (0.0, 0.0)
@@ -111,7 +111,7 @@ class OrderBookState:
         Costs about 0.2 µs a change, and O(n) for a snapshot.
         """
         if type(message) is L2Update:
-            if not self.synced:
+            if not self._synced:
                 return
             self._apply(message)
         elif type(message) is Snapshot:
@@ -129,7 +129,7 @@ class OrderBookState:
         bids = {level.price: level.size for level in snapshot.bids}
         asks = {-level.price: level.size for level in snapshot.asks}
         self._bids, self._asks = _Side(_live(bids), self._kept), _Side(_live(asks), self._kept)
-        self.synced = True
+        self._synced = True
         self._crossed_since = None
 
     def _apply(self, update: L2Update) -> None:

@@ -18,14 +18,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from orderbook.book import CrossedBook
 from orderbook.ending import Ending, logged
-from orderbook.feed import (
-    Doubt,
-    FeedError,
-    FeedSettings,
-    NotAProduct,
-    Unreachable,
-    ws_agen,
-)
+from orderbook.feed import Doubt, FeedError, FeedSettings, NotAProduct, Unreachable, ws_agen
 from orderbook.messages import BookMessage
 from orderbook.metrics import FeedMetrics, Metrics
 from orderbook.pacing import Pacer
@@ -80,24 +73,19 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, BookMessage], None]):
             self._of_this_worker.loop = WorkerLoop()
             self._of_this_worker.loop.start(self._say_summaries())
         recorder = self._open_recorder(for_part)
+        metrics = self._metrics.feed(for_part)
         messages = ws_agen(
             for_part,
             self._settings,
             self._pacer,
             phase=self._product_ids.index(for_part) / len(self._product_ids),
             doubt=lambda: self._doubts.get(for_part),
-            metrics=self._metrics.feed(for_part),
+            metrics=metrics,
             record=recorder.write if recorder else lambda frame: None,
             on_trouble=self._on_trouble,
         )
-        return CoinbasePartition(
-            for_part,
-            messages,
-            self._of_this_worker.loop,
-            self._ending,
-            self._metrics.feed(for_part),
-            recorder,
-        )
+        loop = self._of_this_worker.loop
+        return CoinbasePartition(for_part, messages, loop, self._ending, metrics, recorder)
 
     def resync(self, product_id: str, book: CrossedBook) -> None:
         """Have the connection replaced on which a book came to be crossed.
@@ -242,7 +230,7 @@ class WorkerLoop:
 
     def _close(self) -> None:
         """End all tasks, all at once; each says goodbye to the exchange within its own short bound."""
-        log.info("the run ends: closing this worker's connections")
+        log.info("all feeds of this worker are at their end: closing its connections")
         for task in self._tasks:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
