@@ -1,18 +1,16 @@
 """What we know: a product's book, kept from its messages, and the summary of it.
 
-How a side is kept. A dict holds the size at each price. The best prices, a thousand and more where
-there are so many, also stand in a list in ascending order; all that are better than its `floor` do.
-Prices of asks are negated, so that on both sides the best is the list's last: there prices come and
-go, and there a list is cheap to change. A deleted level is gone from the dict at once, and from the
-list when it comes to be the last. So a change of size costs one look in the dict, and so does any
-change to a level far from the best; a new level near it costs a binary search and a short move, the
-best price nothing. The list is made anew when it has grown long, from itself, or when the market has
-moved past all of it, from the dict; thousands of changes lie between, so they pay for it.
+How a side is kept. No level is in order; the few hundred best of them, those from `floor` up, merely
+have a dict of their own, `near`, beside that of all others, `far`. A change then costs one comparison
+and one touch of a dict, and as most fall near the best, of the small one. Only where the best price
+itself was deleted is the next best looked for, among the near ones. When `near` runs empty or grows
+long, levels move between the two; thousands of changes lie between, so they pay for it.
+
+Prices of asks are negated, so that on both sides the best is the greatest.
 """
 
 import math
 import time
-from bisect import insort
 from collections.abc import Callable
 from decimal import Decimal
 from heapq import nlargest
@@ -42,56 +40,54 @@ class CrossedBook(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Side:
-    """One side of a book; see the head of this file."""
+    """One side of a book, sizes by price; see the head of this file."""
 
-    __slots__ = ("floor", "kept", "most", "near", "sizes")
+    __slots__ = ("best", "far", "floor", "kept", "near")
 
     def __init__(self, sizes: dict[float, float], kept: int) -> None:
-        self.sizes = sizes
-        self.kept = kept  # how many prices a new list holds, where there are so many
-        self.near: list[float] = []
-        self.floor = -math.inf
-        self.gather()
+        self.kept = kept  # how many levels come near at a time, where there are so many
+        self.near: dict[float, float] = {}
+        self.far = sizes
+        self.best = self.floor = -math.inf
+        self.settle()
 
     def settle(self) -> None:
-        """Make the list's last a live price, the best; each dead one is dropped once."""
-        sizes, near = self.sizes, self.near
-        while near and near[-1] not in sizes:
-            near.pop()
-        if len(near) > self.most or (sizes and not near):
-            self.gather()
-
-    def gather(self) -> None:
-        """Make the list anew: of its own live prices, or of all where it has none left."""
-        near = sorted(self.sizes.keys() & self.near)
-        if not near:
-            near = sorted(self.sizes)
-            self.floor = -math.inf
-        if len(near) > self.kept:
-            near = near[-self.kept :]
-            self.floor = near[0]
-        self.near = near
-        self.most = 3 * len(near) + 30  # prices that it may grow to, dead ones among them
+        """After changes: find the best price where it is gone, and keep `near` filled, and short."""
+        near, far = self.near, self.far
+        if len(near) > 4 * self.kept:
+            for price in sorted(near)[: -self.kept]:
+                far[price] = near.pop(price)
+            self.floor = min(near)
+        elif self.best in near:
+            return
+        elif far and not near:
+            for price in sorted(far)[-self.kept :]:
+                near[price] = far.pop(price)
+            self.floor = min(near)
+        self.best = max(near, default=-math.inf)
 
     def copy(self) -> "_Side":
+        """A copy; of a dict with gaps the copy is the one without, and faster, so that is kept here."""
         copy = _Side({}, self.kept)
-        copy.sizes, copy.near = self.sizes.copy(), self.near.copy()
-        copy.floor, copy.most = self.floor, self.most
+        copy.best, copy.floor = self.best, self.floor
+        copy.near, self.near = self.near, self.near.copy()
+        copy.far, self.far = self.far, self.far.copy()
         return copy
 
     def best_first(self, levels: int) -> list[tuple[float, float]]:
         """Up to `levels` levels, as (price, size)."""
-        return [(abs(price), self.sizes[price]) for price in nlargest(levels, self.sizes)]
+        sizes = self.near | self.far
+        return [(abs(price), sizes[price]) for price in nlargest(levels, sizes)]
 
 
 class OrderBookState:
     """The book of one product, plain data: picklable, and cheap to deep-copy.
 
     `clock` gives seconds that never run backwards; it only serves to tell how long a book is crossed.
-    `kept` is how many prices of a side are kept in order at the least; it changes no answer.
+    `kept` is how many levels of a side come near the best at a time; it changes no answer.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, kept: int = 1_000) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, kept: int = 100) -> None:
         self._clock = clock
         self._kept = kept
         self.latest: OrderBookSummary | CrossedBook | None = None  # what `summarize` answered last
@@ -135,24 +131,26 @@ class OrderBookState:
     def _apply(self, update: L2Update) -> None:
         self.changes += len(update.changes)
         bids, asks = self._bids, self._asks
-        bid_sizes, bid_near, bid_floor = bids.sizes, bids.near, bids.floor
-        ask_sizes, ask_near, ask_floor = asks.sizes, asks.near, asks.floor
         for change in update.changes:
             size = change.size
             if change.side == "buy":
-                price, sizes, near, floor = change.price, bid_sizes, bid_near, bid_floor
+                side, price = bids, change.price
             else:
-                price, sizes, near, floor = -change.price, ask_sizes, ask_near, ask_floor
-            if size:
-                if price > floor and price not in sizes:
-                    insort(near, price)
-                sizes[price] = size
-            elif price in sizes:
-                del sizes[price]
+                side, price = asks, -change.price
+            if price >= side.floor:
+                if size:
+                    side.near[price] = size
+                    if price > side.best:
+                        side.best = price
+                else:
+                    side.near.pop(price, None)
+            elif size:
+                side.far[price] = size
+            else:
+                side.far.pop(price, None)
 
     def _is_crossed(self) -> bool:
-        bids, asks = self._bids.near, self._asks.near
-        return bool(bids and asks) and bids[-1] >= -asks[-1]
+        return self._bids.best >= -self._asks.best  # without a bid or an ask, its best is -inf
 
     def summarize(self) -> OrderBookSummary | CrossedBook | None:
         """The book's summary; `CrossedBook` in its place while bid ≥ ask, None without both sides."""
@@ -160,19 +158,18 @@ class OrderBookState:
         if not bids.near or not asks.near:
             self.latest = None
         else:
-            bid, negated_ask = bids.near[-1], asks.near[-1]
-            ask = -negated_ask
+            bid, ask = bids.best, -asks.best
             if self._crossed_since is not None:
                 self.latest = CrossedBook(bid, ask, self._clock() - self._crossed_since)
             else:
                 spread = self._spread_between(bid, ask)
-                self.latest = OrderBookSummary(bid, bids.sizes[bid], ask, asks.sizes[negated_ask], spread)
+                self.latest = OrderBookSummary(bid, bids.near[bid], ask, asks.near[-ask], spread)
         return self.latest
 
     def spread(self) -> float | None:
         """Best ask less best bid, exact in decimals: below 0 where crossed, None without both sides."""
-        bids, asks = self._bids.near, self._asks.near
-        return self._spread_between(bids[-1], -asks[-1]) if bids and asks else None
+        bids, asks = self._bids, self._asks
+        return self._spread_between(bids.best, -asks.best) if bids.near and asks.near else None
 
     def _spread_between(self, bid: float, ask: float) -> float:
         # The prices were decimals before they were floats, and repr gives those decimals back; the
@@ -191,19 +188,19 @@ class OrderBookState:
 
     def levels(self) -> tuple[int, int]:
         """How many bids and asks there are."""
-        return len(self._bids.sizes), len(self._asks.sizes)
+        return len(self._bids.near) + len(self._bids.far), len(self._asks.near) + len(self._asks.far)
 
     def check(self) -> None:
         """Assert what must hold after each message; O(n), for tests."""
-        for side in (self._bids, self._asks):
-            near = side.near
-            assert near == sorted(near), "out of order"
-            assert {price for price in side.sizes if price > side.floor} <= set(near), "a near price left out"
-            assert all(size > 0 for size in side.sizes.values()), "a size of 0 or below"
-            assert near[-1:] == sorted(side.sizes)[-1:], "the list's last is not the best"
-            assert len(near) <= side.most <= 3 * side.kept + 30, "the list has grown too long"
-        assert all(price > 0 for price in self._bids.sizes), "a bid at or below 0"
-        assert all(price < 0 for price in self._asks.sizes), "an ask that is not negated"
+        for side, sign in ((self._bids, 1), (self._asks, -1)):
+            near, far = side.near, side.far
+            assert side.best == max(near | far, default=-math.inf), "the best is not the best"
+            assert all(price >= side.floor for price in near), "a level that is not near"
+            assert all(price < side.floor for price in far), "a level that is not far"
+            assert near or not far, "no level near"
+            assert len(near) <= 4 * side.kept, "too many near"
+            for price, size in (near | far).items():
+                assert price * sign > 0 and size > 0, f"not a level: {price}, {size}"
         assert (self._crossed_since is not None) == self._is_crossed(), "crossed, and not said so"
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
