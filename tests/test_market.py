@@ -3,9 +3,12 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from orderbook.book import OrderBookState, OrderBookSummary
+from orderbook.messages import L2Update, Snapshot, decode
 from tests.listener import PRODUCT
 from tests.oracle import Oracle
 from tests.simulated.market import Market, market
@@ -57,14 +60,27 @@ class Shape:
 
     def __init__(self, frames: list[bytes]) -> None:
         self.changes: list[int] = []
+        self.moves = 0
+        books: dict[str, OrderBookState] = {}
+        tops: dict[str, tuple[float, float]] = {}
         self.ordered = True
         self.what: Counter[str] = Counter()
         present: dict[str, set[tuple[str, float]]] = {}
-        for message in map(json.loads, frames):
+        for frame in frames:
+            message = json.loads(frame)
             if message["type"] == "snapshot":
                 sides = (("buy", message["bids"]), ("sell", message["asks"]))
                 present[message["product_id"]] = {(side, float(p)) for side, book in sides for p, _ in book}
-            if message["type"] != "l2update":
+            if message["type"] not in ("snapshot", "l2update"):
+                continue
+            book = books.setdefault(message["product_id"], OrderBookState())
+            book.update(cast(Snapshot | L2Update, decode(frame)))
+            summary = book.summarize()
+            assert isinstance(summary, OrderBookSummary)
+            top = summary.bid_price, summary.ask_price
+            self.moves += tops.setdefault(message["product_id"], top) != top
+            tops[message["product_id"]] = top
+            if message["type"] == "snapshot":
                 continue
             self.changes.append(len(message["changes"]))
             self.ordered &= message["changes"] == sorted(message["changes"], key=lambda change: change[0])
@@ -82,6 +98,11 @@ class Shape:
         return sum(self.changes) / len(self.changes)
 
     @property
+    def moving(self) -> float:
+        """The share of the updates that move the best bid or ask."""
+        return self.moves / len(self.changes)
+
+    @property
     def absent(self) -> float:
         """The share of the deletes that name no level."""
         return self.what["absent"] / self.what["delete"]
@@ -93,7 +114,7 @@ class Shape:
 
 
 def test_updates_look_like_the_real_ones(capture: Path) -> None:
-    """Changes an update, deletes, deletes of nothing, and the order of the sides, as in a real minute."""
+    """Changes an update, moves of the top, deletes, and the order of the sides, as in a real minute."""
     frames = []
     for product in ("BTC-USD", "ETH-USD"):
         moving: Market = market(product, 1)
@@ -102,6 +123,7 @@ def test_updates_look_like_the_real_ones(capture: Path) -> None:
     assert made.ordered and real.ordered
     assert made.mean == pytest.approx(real.mean, rel=0.2)
     assert max(made.changes) <= max(real.changes)
+    assert real.moving / 3 < made.moving < 3 * real.moving
     assert made.deletes == pytest.approx(real.deletes, abs=0.1)
     assert made.absent == pytest.approx(real.absent, abs=0.06)
 

@@ -7,6 +7,7 @@ of them, and no update looks at all levels.
 The book follows two goals, a best bid and a best ask, which walk: their middle as a random walk
 drawn gently home, their distance as a random spread about its mean. No bid ever lies above
 the one goal and no ask below the other at the end of an update, so the book never ends one crossed.
+As on the real feed they stay where they are in most updates, and then move by several levels.
 """
 
 import time
@@ -20,9 +21,12 @@ from uuid import UUID
 
 MOST_CHANGES = 189
 SPREAD_DEVIATION = 0.75  # of the logarithm of the spread
-SPREAD_MEMORY = 0.95  # how much of the spread's deviation is left after an update
-HOMING = 2e-4  # the share of its way home that the middle goes in an update
-NEAR = 30  # levels from the top within which most changes fall
+SPREAD_MEMORY = 0.7  # how much of the spread's deviation is left after a move
+MOVING = 0.05  # the share of updates that try to move the top; not all that try have changes enough
+STEP = 4  # how far the middle goes in a move, in gaps
+HOMING = 4e-3  # the share of its way home that it goes besides
+NEARBY = 0.85  # the share of new levels, and of those changed, that are near the top
+NEAR = 60  # levels from the top within which most of these fall
 
 # Sizes are drawn from a hand of ready ones, since to write a size out costs more than the rest.
 SIZES = [(size, f"{size / 10**8:.8f}") for size in (1 + 3 * n**4 // 10**4 for n in range(1_000))]
@@ -185,12 +189,14 @@ class Market:
         return bid, -(bid + spread)
 
     def _move(self, changes: int) -> int:
-        """Walk the goals and bring the top to them; return how many changes it took.
+        """Now and then, walk the goals and bring the top to them; return how many changes it took.
 
         A move that would take more than there are is not made.
         """
+        if self._random.random() >= MOVING:
+            return 0
         gauss = self._random.gauss
-        mid = self._mid + gauss(0.0, self._gap) + (self._home - self._mid) * HOMING
+        mid = self._mid + gauss(0.0, STEP * self._gap) + (self._home - self._mid) * HOMING
         fresh = SPREAD_DEVIATION * sqrt(1 - SPREAD_MEMORY**2)
         wide = self._wide * SPREAD_MEMORY + gauss(0.0, fresh)
         bid, ask = self._goals(mid, wide)
@@ -222,7 +228,7 @@ class Market:
         elif what < 0.41 and side.changes:
             side.set(side.changed, self._size())
         elif random() - 0.5 < (side.levels - len(side.keys)) / (side.levels * 0.05 + 10):
-            side.set(self._near(side) if random() < 0.6 else self._anywhere(side), self._size())
+            side.set(self._near(side) if random() < NEARBY else self._anywhere(side), self._size())
         elif len(side.keys) > 1:
             side.delete(self._present(side))
         else:
@@ -245,7 +251,7 @@ class Market:
         """The key of a level that is there, more often near the top than not."""
         random = self._random.random
         count = len(side.keys)
-        if random() < 0.6:
+        if random() < NEARBY:
             place = count - 1 + int(log(1 - random()) * NEAR)
             return side.keys[place if place > 0 else 0]
         return side.keys[int(random() * count)]
