@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tests.oracle import Oracle, decoded
 from tests.run import ROOT
-from tests.simulated.market import Market
+from tests.simulated.market import Market, market
 
 CAPTURES = ROOT.parent / "shared" / "captures"
 LEVELS = (16_500, 28_500)  # bids and asks of a BTC-USD-sized book: 45,000 together
@@ -70,7 +70,7 @@ def synthetic(folder: Path, changes: int, updates: int) -> Stream:
 
 def btc_usd(seed: int = 1) -> Market:
     """A seeded market with a BTC-USD-sized book."""
-    return Market("BTC-USD", seed, levels=LEVELS, mid=63_500, spread_ticks=1.5, gap_ticks=40)
+    return market("BTC-USD", seed, LEVELS)
 
 
 def write(path: Path, frames: Iterable[bytes]) -> Path:

@@ -7,7 +7,7 @@ of them, and no update looks at all levels.
 The book follows two goals, a best bid and a best ask, which walk: their middle as a random walk
 drawn gently home, their distance as a random spread about its mean. No bid ever lies above
 the one goal and no ask below the other at the end of an update, so the book never ends one crossed.
-As on the real feed they stay where they are in most updates, and then move by several levels.
+As on the real feed they stay where they are in many updates, and then move by all that is due.
 """
 
 import time
@@ -21,10 +21,8 @@ from uuid import UUID
 
 MOST_CHANGES = 189
 SPREAD_DEVIATION = 0.75  # of the logarithm of the spread
-SPREAD_MEMORY = 0.7  # how much of the spread's deviation is left after a move
-MOVING = 0.05  # the share of updates that try to move the top; not all that try have changes enough
-STEP = 4  # how far the middle goes in a move, in gaps
-HOMING = 4e-3  # the share of its way home that it goes besides
+SPREAD_MEMORY = 0.95  # how much of the spread's deviation is left after an update
+HOMING = 2e-4  # the share of its way home that the middle goes in an update
 NEARBY = 0.85  # the share of new levels, and of those changed, that are near the top
 NEAR = 60  # levels from the top within which most of these fall
 
@@ -78,7 +76,8 @@ class Market:
     """The market of one product; the same for the same arguments, `clock` included.
 
     `levels` a side (or a pair: bids, asks) is about what the book keeps for ever; `gap_ticks`
-    is the usual distance of neighbouring levels near the top; `spread_ticks` the mean spread.
+    is the usual distance of neighbouring levels near the top; `spread_ticks` the mean spread;
+    `moving` the share of updates that try to move the top, for which some have too few changes.
     The tick is one unit of the last of the price's `decimals`. `clock` gives the `time` of
     messages, in seconds since 1970. An update of 10 changes costs about 30 µs.
     """
@@ -91,6 +90,7 @@ class Market:
         mid: float,
         spread_ticks: float,
         gap_ticks: float,
+        moving: float = 0.5,
         decimals: int = 2,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -98,6 +98,7 @@ class Market:
         self.clock = clock
         self._random = Random(f"{product_id} {seed}")
         self._gap = gap_ticks
+        self._moving = moving
         self._home = self._mid = mid * 10**decimals
         self._mean = log(spread_ticks) - SPREAD_DEVIATION**2 / 2
         self._wide = 0.0
@@ -193,12 +194,12 @@ class Market:
 
         A move that would take more than there are is not made.
         """
-        if self._random.random() >= MOVING:
+        if self._random.random() >= self._moving:
             return 0
-        gauss = self._random.gauss
-        mid = self._mid + gauss(0.0, STEP * self._gap) + (self._home - self._mid) * HOMING
-        fresh = SPREAD_DEVIATION * sqrt(1 - SPREAD_MEMORY**2)
-        wide = self._wide * SPREAD_MEMORY + gauss(0.0, fresh)
+        gauss, due = self._random.gauss, 1 / self._moving  # updates since the last move, as a rule
+        mid = self._mid + gauss(0.0, self._gap * sqrt(due)) + (self._home - self._mid) * HOMING * due
+        memory = SPREAD_MEMORY**due
+        wide = self._wide * memory + gauss(0.0, SPREAD_DEVIATION * sqrt(1 - memory**2))
         bid, ask = self._goals(mid, wide)
         cost = 2 + self._bids.beyond(bid) + self._asks.beyond(ask)
         if cost > changes:
@@ -278,8 +279,20 @@ class Market:
 
 
 PRODUCTS: dict[str, dict[str, Any]] = {
-    "BTC-USD": {"levels": (15_800, 27_800), "mid": 63_500, "spread_ticks": 1.5, "gap_ticks": 40},
-    "ETH-USD": {"levels": (10_500, 17_200), "mid": 1_775, "spread_ticks": 1.2, "gap_ticks": 2},
+    "BTC-USD": {
+        "levels": (15_800, 27_800),
+        "mid": 63_500,
+        "spread_ticks": 1.5,
+        "gap_ticks": 40,
+        "moving": 0.05,
+    },
+    "ETH-USD": {
+        "levels": (10_500, 17_200),
+        "mid": 1_775,
+        "spread_ticks": 1.2,
+        "gap_ticks": 2,
+        "moving": 0.05,
+    },
     "BTC-EUR": {"levels": (1_500, 2_500), "mid": 60_160, "spread_ticks": 3_600, "gap_ticks": 200},
     "ETH-EUR": {"levels": (600, 900), "mid": 1_660, "spread_ticks": 100, "gap_ticks": 8},
 }
