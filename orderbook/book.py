@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from heapq import nlargest
 from typing import Any, Self
 
@@ -42,24 +43,23 @@ class CrossedBook(msgspec.Struct, frozen=True, gc=False):
 class _Side:
     """One side of a book, sizes by price; see the head of this file."""
 
-    __slots__ = ("best", "far", "floor", "kept", "near")
+    __slots__ = ("best", "far", "floor", "kept", "most", "near")
 
     def __init__(self, sizes: dict[float, float], kept: int) -> None:
         self.kept = kept  # how many levels come near at a time, where there are so many
+        self.most = 4 * kept  # how many may be near
         self.near: dict[float, float] = {}
         self.far = sizes
         self.best = self.floor = -math.inf
         self.settle()
 
     def settle(self) -> None:
-        """After changes: find the best price where it is gone, and keep `near` filled, and short."""
+        """Find the best price, where it is gone or there are too many near; keep `near` filled, and short."""
         near, far = self.near, self.far
-        if len(near) > 4 * self.kept:
+        if len(near) > self.most:
             for price in sorted(near)[: -self.kept]:
                 far[price] = near.pop(price)
             self.floor = min(near)
-        elif self.best in near:
-            return
         elif far and not near:
             for price in sorted(far)[-self.kept :]:
                 near[price] = far.pop(price)
@@ -96,8 +96,6 @@ class OrderBookState:
         self._asks = _Side({}, kept)
         self._synced = False  # no snapshot yet: changes have nothing to change
         self._crossed_since: float | None = None
-        self._spread = 0.0
-        self._spread_of = (0.0, 0.0)
 
     def update(self, message: Message) -> None:
         """Take in a message; the book is judged at its end, never within.
@@ -114,9 +112,11 @@ class OrderBookState:
             self._replace(message)
         else:
             return
-        self._bids.settle()
-        self._asks.settle()
-        if not self._is_crossed():
+        bids, asks = self._bids, self._asks
+        for side in (bids, asks):
+            if side.best not in side.near or len(side.near) > side.most:
+                side.settle()
+        if bids.best < -asks.best:  # where there is no bid, or no ask, its best is -inf
             self._crossed_since = None
         elif self._crossed_since is None:
             self._crossed_since = self._clock()
@@ -149,9 +149,6 @@ class OrderBookState:
             else:
                 side.far.pop(price, None)
 
-    def _is_crossed(self) -> bool:
-        return self._bids.best >= -self._asks.best  # without a bid or an ask, its best is -inf
-
     def summarize(self) -> OrderBookSummary | CrossedBook | None:
         """The book's summary; `CrossedBook` in its place while bid ≥ ask, None without both sides."""
         bids, asks = self._bids, self._asks
@@ -162,22 +159,14 @@ class OrderBookState:
             if self._crossed_since is not None:
                 self.latest = CrossedBook(bid, ask, self._clock() - self._crossed_since)
             else:
-                spread = self._spread_between(bid, ask)
+                spread = _spread_between(bid, ask)
                 self.latest = OrderBookSummary(bid, bids.near[bid], ask, asks.near[-ask], spread)
         return self.latest
 
     def spread(self) -> float | None:
         """Best ask less best bid, exact in decimals: below 0 where crossed, None without both sides."""
         bids, asks = self._bids, self._asks
-        return self._spread_between(bids.best, -asks.best) if bids.near and asks.near else None
-
-    def _spread_between(self, bid: float, ask: float) -> float:
-        # The prices were decimals before they were floats, and repr gives those decimals back; the
-        # difference of the floats has noise in it. At 1 µs, kept for as long as both stay.
-        if self._spread_of != (bid, ask):
-            self._spread_of = (bid, ask)
-            self._spread = float(Decimal(repr(ask)) - Decimal(repr(bid)))
-        return self._spread
+        return _spread_between(bids.best, -asks.best) if bids.near and asks.near else None
 
     def depth(self, levels: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         """The best `levels` bids and asks, best first, as (price, size); fewer where there are fewer.
@@ -198,10 +187,11 @@ class OrderBookState:
             assert all(price >= side.floor for price in near), "a level that is not near"
             assert all(price < side.floor for price in far), "a level that is not far"
             assert near or not far, "no level near"
-            assert len(near) <= 4 * side.kept, "too many near"
+            assert len(near) <= side.most, "too many near"
             for price, size in (near | far).items():
                 assert price * sign > 0 and size > 0, f"not a level: {price}, {size}"
-        assert (self._crossed_since is not None) == self._is_crossed(), "crossed, and not said so"
+        crossed = self._bids.best >= -self._asks.best
+        assert (self._crossed_since is not None) == crossed, "crossed, and not said so"
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
         """A copy of its own levels. Bytewax makes one at each epoch's end: here 1 ms, not 24."""
@@ -213,4 +203,11 @@ class OrderBookState:
 
 def _live(sizes: dict[float, float]) -> dict[float, float]:
     """Without levels of size 0, which the exchange doesn't send in a snapshot, but might."""
-    return {price: size for price, size in sizes.items() if size} if 0.0 in sizes.values() else sizes
+    return sizes if all(sizes.values()) else {price: size for price, size in sizes.items() if size}
+
+
+@lru_cache(maxsize=4_096)
+def _spread_between(bid: float, ask: float) -> float:
+    # The prices were decimals before they were floats, and repr gives those decimals back; the
+    # difference of the floats has noise in it. At 1 µs, kept since most updates leave both prices alone.
+    return float(Decimal(repr(ask)) - Decimal(repr(bid)))

@@ -7,7 +7,7 @@ of them, and no update looks at all levels.
 The book follows two goals, a best bid and a best ask, which walk: their middle as a random walk
 drawn gently home, their distance as a random spread about its mean. No bid ever lies above
 the one goal and no ask below the other at the end of an update, so the book never ends one crossed.
-As on the real feed they stay where they are in many updates, and then move by all that is due.
+As on the real feed they and the best prices stay in many updates, and then move by all that is due.
 """
 
 import time
@@ -230,10 +230,10 @@ class Market:
             side.set(side.changed, self._size())
         elif random() - 0.5 < (side.levels - len(side.keys)) / (side.levels * 0.05 + 10):
             side.set(self._near(side) if random() < NEARBY else self._anywhere(side), self._size())
-        elif len(side.keys) > 1:
-            side.delete(self._present(side))
-        else:
-            side.set(self._near(side), self._size())
+        elif (key := self._present(side)) != side.keys[-1]:
+            side.delete(key)
+        else:  # the best goes only where the top moves
+            side.set(key, self._size())
 
     def _near(self, side: Side) -> int:
         """A key near the top, with or without a level."""
