@@ -10,7 +10,6 @@ Run it live with `python -m bytewax.run dataflow:flow`, or on recordings with
 
 import logging
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import bytewax.operators as op
@@ -97,7 +96,7 @@ def live(
     source = CoinbaseSource(product_ids, feed, ending, metrics, record=folder, hint=UNREACHABLE_HINT)
     dataflow = Dataflow("orderbook")
     books = _order_books(op.input("input", dataflow, source), threshold, ending, metrics)
-    crossed = op.filter("crossed", books, partial(stays_crossed, seconds=crossed_after))
+    crossed = op.filter("crossed", books, lambda item: stays_crossed(item, crossed_after))
     op.output("resync", crossed, ResyncSink(source))
     return _begin(dataflow, ending)
 
@@ -118,8 +117,9 @@ def replay(path: str = "tests/recordings", min_spread: float | None = None) -> D
 def _order_books(
     messages: op.KeyedStream[Any], min_spread: float, ending: Ending, metrics: Metrics
 ) -> op.KeyedStream[Any]:
-    books = op.stateful_map("orderbook", messages, logged(partial(mapper, metrics=metrics)))
-    wide = op.filter("big_spread", books, partial(just_large_spread, min_spread=min_spread))
+    step = logged(lambda state, message: mapper(state, message, metrics))
+    books = op.stateful_map("orderbook", messages, step)
+    wide = op.filter("big_spread", books, lambda item: just_large_spread(item, min_spread))
     op.output("out", wide, LineSink(ending, metrics))
     return books
 

@@ -12,21 +12,21 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
 
-def logged(function: Callable[P, R]) -> Callable[P, R]:
+def logged(function: Callable[[*Ts], R]) -> Callable[[*Ts], R]:
     """Log what is unexpected before the engine gets to see it: in a cluster it loses the traceback."""
 
     @wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(*args: *Ts) -> R:
         try:
-            return function(*args, **kwargs)
+            return function(*args)
         except StopIteration:
             raise
         except Exception:
