@@ -144,8 +144,7 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
         self._recorder = recorder
         self._batch: list[tuple[str, BookMessage]] = []
         self._seen = loop.turns
-        loop.join()
-        self._has_left = False
+        loop.join(self)
         self._task = loop.start(self._take())
 
     async def _take(self) -> None:
@@ -187,9 +186,7 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
 
     def close(self) -> None:
         """Leave the loop; the last of a worker's partitions to leave closes all their connections at once."""
-        if not self._has_left:  # nothing says that the engine calls this only once
-            self._has_left = True
-            self._loop.leave()
+        self._loop.leave(self)
         if self._recorder:
             self._recorder.close()
 
@@ -203,17 +200,18 @@ class WorkerLoop:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(_DaemonThreads())
         self._tasks: list[asyncio.Task[None]] = []
-        self._partitions = 0
+        self._partitions: set[object] = set()
 
-    def join(self) -> None:
+    def join(self, partition: object) -> None:
         """A partition comes to share the loop, until it leaves."""
-        self._partitions += 1
+        self._partitions.add(partition)
 
-    def leave(self) -> None:
-        """A partition is at its end; with the last one the loop is closed."""
-        self._partitions -= 1
-        if self._partitions == 0:
-            self._close()
+    def leave(self, partition: object) -> None:
+        """A partition is at its end, as it may say twice; with the last one the loop is closed."""
+        if partition in self._partitions:
+            self._partitions.remove(partition)
+            if not self._partitions:
+                self._close()
 
     def start(self, coroutine: Any) -> "asyncio.Task[None]":
         """Have a coroutine run in the turns to come."""

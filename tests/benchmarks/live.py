@@ -54,8 +54,9 @@ class Watched:
 class Live:
     """An exchange and a dataflow that hears it, started together.
 
-    `processes` are the arguments of each of the dataflow's processes. What isn't ended by itself at
-    the end of the `with` block is killed.
+    `processes` are the arguments of each of the dataflow's processes, which are a cluster, or `apart`
+    runs of their own, each with its share of the products. What isn't ended by itself at the end of
+    the `with` block is killed.
     """
 
     def __init__(
@@ -66,11 +67,12 @@ class Live:
         processes: Sequence[Sequence[str]] = ((),),
         dataflow: str = "dataflow:flow",
         levels: int | None = None,
+        apart: bool = False,
     ) -> None:
         self._products = products(count)
         self._rate, self._levels = rate, levels
         self._log = folder / f"sent-{time.monotonic_ns()}"
-        self._processes, self._dataflow = processes, dataflow
+        self._processes, self._dataflow, self._apart = processes, dataflow, apart
         self._chunks: list[tuple[float, bytes]] = []  # as they were read
         self._taken, self._rest = 0, b""  # of the chunks: how many, and the line they end within
         self._told: dict[str, list[float]] = defaultdict(list)  # when each line of a product was read
@@ -85,16 +87,24 @@ class Live:
             url = self._exchange.stderr.wait_for("listening on").split()[2].rstrip(";")
             env = {
                 "ORDERBOOK_FEED_URL": url,
-                "ORDERBOOK_PRODUCTS": ",".join(self._products),
                 "ORDERBOOK_MIN_SPREAD": "-1",
                 "ORDERBOOK_REFRESH": "1e9",  # a renewal would begin with a snapshot, and lose the count
             }
+            shares = [self._products] * len(self._processes)
+            if self._apart:
+                shares = [self._products[n :: len(shares)] for n in range(len(shares))]
             reading, writing = os.pipe()
             self._reader = threading.Thread(target=self._read, args=[reading])
             try:
                 self._flows: list[Running] = [
-                    self._stack.enter_context(start([self._dataflow, *its], env, stdout=writing))
-                    for its in self._processes
+                    self._stack.enter_context(
+                        start(
+                            [self._dataflow, *its],
+                            env | {"ORDERBOOK_PRODUCTS": ",".join(share)},
+                            stdout=writing,
+                        )
+                    )
+                    for its, share in zip(self._processes, shares, strict=True)
                 ]
             finally:
                 os.close(writing)

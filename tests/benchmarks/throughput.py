@@ -97,7 +97,7 @@ def table(folder: Path, quick: bool) -> Table:
     real = frames.capture(folder)
     streams = [real] if real else []
     streams += [frames.synthetic(folder, changes, updates) for changes in (10, 22)]
-    budget, patience = (0.4, 2.0) if quick else (0.5, 12.0)
+    budget, patience = (0.4, 2.0) if quick else (1.0, 12.0)
     results: dict[str, list[Any]] = {name: [] for name in CONTENDERS}
     for turn in range(rounds):
         for name in CONTENDERS:

@@ -17,15 +17,17 @@ NOTES = (
     "replayed by `python -m bytewax.run` to filtered stdout; the least wall time of {rounds} runs, less that",
     "of the same on the snapshots alone. × is the throughput ÷ one worker's. Latency: {live} products at 20",
     "updates/s from the simulated exchange, as in table 2; core % and memory are of all processes together.",
-    "Workers are threads under one interpreter lock, so they overlap waiting, not work; processes pickle",
-    "what goes from one to another. What it favours: one worker, since exchange and watcher need a core too.",
+    "Workers are threads under one interpreter lock, so they overlap waiting, not work; a cluster pickles",
+    "the half of the messages whose books are in the other process; runs apart share nothing. What it",
+    "favours: one worker, since exchange and watcher need a core too.",
 )
 
 HEADER = ("", "× throughput", "updates/s", "p50 ms", "p90 ms", "p99 ms", "answered", "core %", "MB")
 
 PRODUCTS, LIVE = 8, 20
 
-KINDS = {"1 worker": 1, "-w 2": 1, "-w 4": 1, "2 processes": 2}
+CLUSTER, APART = "a cluster of 2 processes", "2 runs, half the products each"
+KINDS = {"1 worker": 1, "-w 2": 1, "-w 4": 1, CLUSTER: 2, APART: 2}
 
 
 def table(folder: Path, quick: bool) -> Table:
@@ -48,22 +50,26 @@ def table(folder: Path, quick: bool) -> Table:
 
 
 def _recordings(folder: Path, updates: int) -> tuple[Path, Path]:
-    """Two folders: whole recordings, and their snapshots alone. The products differ in name only."""
+    """Two folders: whole recordings, and their snapshots alone. The products differ in name only.
+
+    In each lie two, with half of the recordings each.
+    """
     market = btc_usd()
     frames = [market.snapshot(), *(market.update(10) for _ in range(updates))]
     whole, snapshots = folder / "whole", folder / "snapshots"
     for path, kept in ((whole, frames), (snapshots, frames[:1])):
-        path.mkdir()
         for number in range(PRODUCTS):
-            name = f"P{number:02d}-USD"
-            write(path / f"{name}.jsonl", (frame.replace(b"BTC-USD", name.encode()) for frame in kept))
+            half, name = path / str(number % 2), f"P{number:02d}-USD"
+            half.mkdir(parents=True, exist_ok=True)
+            file = write(half / f"{name}.jsonl", (frame.replace(b"BTC-USD", name.encode()) for frame in kept))
+            (path / file.name).hardlink_to(file)
     return whole, snapshots
 
 
 def _arguments(kind: str) -> list[list[str]]:
     """What each process of the cluster is given."""
-    if KINDS[kind] == 1:
-        return [kind.split() if kind.startswith("-w") else []]
+    if kind != CLUSTER:
+        return [kind.split() if kind.startswith("-w") else []] * KINDS[kind]
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(KINDS[kind])]
         for each in sockets:
@@ -74,11 +80,12 @@ def _arguments(kind: str) -> list[list[str]]:
 
 def _replay(kind: str, path: Path) -> float:
     """Seconds from the start of the first process to the end of the last."""
+    paths = [path / str(half) for half in range(2)] if kind == APART else [path] * KINDS[kind]
     begin = time.monotonic()
     with ExitStack() as stack:
         processes = [
-            stack.enter_context(start([f"dataflow:replay({str(path)!r})", *arguments]))
-            for arguments in _arguments(kind)
+            stack.enter_context(start([f"dataflow:replay({str(its)!r})", *arguments]))
+            for its, arguments in zip(paths, _arguments(kind), strict=True)
         ]
         codes = [process.wait(120).code for process in processes]
     if any(codes):
@@ -88,7 +95,7 @@ def _replay(kind: str, path: Path) -> float:
 
 def _live(kind: str, folder: Path, seconds: float) -> Watched:
     processes: Sequence[Sequence[str]] = _arguments(kind)
-    with Live(LIVE, 20, folder, processes) as live:
+    with Live(LIVE, 20, folder, processes, apart=kind == APART) as live:
         return live.watch(seconds)
 
 
