@@ -238,11 +238,11 @@ def test_look_up_that_outlives_its_waiter(capfd: pytest.CaptureFixture[str]) -> 
                 await asyncio.get_running_loop().run_in_executor(None, slow)
 
     loop = WorkerLoop()
-    loop.join()
+    loop.join("a partition")
     task = loop.start(impatient())
     while not task.done():
         loop.turn()
-    loop.leave()
+    loop.leave("a partition")
     asked.set()
     assert answered.wait(DEADLINE)
     for thread in enumerate_threads():
