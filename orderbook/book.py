@@ -4,7 +4,8 @@ How a side is kept. No level is in order; the few hundred best of them, those fr
 have a dict of their own, `near`, beside that of all others, `far`. A change then costs one comparison
 and one touch of a dict, and as most fall near the best, of the small one. Only where the best price
 itself was deleted is the next best looked for, among the near ones. When `near` runs empty or grows
-long, levels move between the two; thousands of changes lie between, so they pay for it.
+long, levels move between the two, at 1 ms or less for 30,000; that comes seldom, in a captured minute
+of the real feed not once.
 
 Prices of asks are negated, so that on both sides the best is the greatest.
 """
@@ -13,7 +14,6 @@ import math
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache
 from heapq import nlargest
 from typing import Any, Self
 
@@ -57,17 +57,17 @@ class _Side:
         """Find the best price, where it is gone or there are too many near; keep `near` filled, and short."""
         near, far = self.near, self.far
         if len(near) > self.most:
-            for price in sorted(near)[: -self.kept]:
-                far[price] = near.pop(price)
-            self.floor = min(near)
+            best_first = sorted(near, reverse=True)
+            far.update((price, near[price]) for price in best_first[self.kept :])
+            self.near = {price: near[price] for price in best_first[: self.kept]}
+            self.floor = min(self.near)
         elif far and not near:
-            for price in sorted(far)[-self.kept :]:
-                near[price] = far.pop(price)
-            self.floor = min(near)
-        self.best = max(near, default=-math.inf)
+            self.near = {price: far.pop(price) for price in nlargest(self.kept, far)}
+            self.floor = min(self.near)
+        self.best = max(self.near, default=-math.inf)
 
     def copy(self) -> "_Side":
-        """A copy; of a dict with gaps the copy is the one without, and faster, so that is kept here."""
+        """A copy. Of a dict with many gaps the copy has none, and is faster, so that one is kept here."""
         copy = _Side({}, self.kept)
         copy.best, copy.floor = self.best, self.floor
         copy.near, self.near = self.near, self.near.copy()
@@ -96,6 +96,8 @@ class OrderBookState:
         self._asks = _Side({}, kept)
         self._synced = False  # no snapshot yet: changes have nothing to change
         self._crossed_since: float | None = None
+        self._spread = 0.0
+        self._spread_of = (0.0, 0.0)
 
     def update(self, message: Message) -> None:
         """Take in a message; the book is judged at its end, never within.
@@ -159,14 +161,22 @@ class OrderBookState:
             if self._crossed_since is not None:
                 self.latest = CrossedBook(bid, ask, self._clock() - self._crossed_since)
             else:
-                spread = _spread_between(bid, ask)
+                spread = self._spread_between(bid, ask)
                 self.latest = OrderBookSummary(bid, bids.near[bid], ask, asks.near[-ask], spread)
         return self.latest
 
     def spread(self) -> float | None:
         """Best ask less best bid, exact in decimals: below 0 where crossed, None without both sides."""
         bids, asks = self._bids, self._asks
-        return _spread_between(bids.best, -asks.best) if bids.near and asks.near else None
+        return self._spread_between(bids.best, -asks.best) if bids.near and asks.near else None
+
+    def _spread_between(self, bid: float, ask: float) -> float:
+        # The prices were decimals before they were floats, and repr gives those decimals back; the
+        # difference of the floats has noise in it. At 1 µs, kept for as long as both stay.
+        if self._spread_of != (bid, ask):
+            self._spread_of = (bid, ask)
+            self._spread = float(Decimal(repr(ask)) - Decimal(repr(bid)))
+        return self._spread
 
     def depth(self, levels: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         """The best `levels` bids and asks, best first, as (price, size); fewer where there are fewer.
@@ -204,10 +214,3 @@ class OrderBookState:
 def _live(sizes: dict[float, float]) -> dict[float, float]:
     """Without levels of size 0, which the exchange doesn't send in a snapshot, but might."""
     return sizes if all(sizes.values()) else {price: size for price, size in sizes.items() if size}
-
-
-@lru_cache(maxsize=4_096)
-def _spread_between(bid: float, ask: float) -> float:
-    # The prices were decimals before they were floats, and repr gives those decimals back; the
-    # difference of the floats has noise in it. At 1 µs, kept since most updates leave both prices alone.
-    return float(Decimal(repr(ask)) - Decimal(repr(bid)))
