@@ -35,12 +35,12 @@ class Exchange:
     """The simulated exchange, running in a thread of its own between `with` and its end.
 
     Each product's market moves `rate` times a second, or, with a rate of 0, only by `step`.
-    `levels` replaces the levels a side of every book. `compression` None turns deflate off; a
-    client must subscribe within `subscribe_within` seconds. `on_sent(product, sent)` is called
-    in the exchange's thread for each frame sent in place of keeping it in `sent`. With a
-    `fault_seed`, one of `fault_names` (all but those that can't be got over) happens to a product
-    each `fault_interval` seconds until `calm` is called. All methods may be called from any
-    thread but the exchange's own.
+    `levels` replaces the levels a side of every book, `changes` the number of changes an update.
+    `compression` None turns deflate off; a client must subscribe within `subscribe_within`
+    seconds. `on_sent(product, sent)` is called in the exchange's thread for each frame sent in
+    place of keeping it in `sent`. With a `fault_seed`, one of `fault_names` (all but those that
+    can't be got over) happens to a product each `fault_interval` seconds until `calm` is called.
+    All methods may be called from any thread but the exchange's own.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Exchange:
         seed: int = 1,
         rate: float = 20.0,
         levels: int | tuple[int, int] | None = None,
+        changes: int | None = None,
         port: int = 0,
         compression: str | None = "deflate",
         subscribe_within: float = 5.0,
@@ -61,7 +62,7 @@ class Exchange:
     ) -> None:
         self.products = tuple(products)
         self.sent: dict[str, list[Sent]] = {product: [] for product in products}
-        markets = {p: market(p, seed, levels, clock) for p in products}
+        markets = {p: market(p, seed, levels, clock, changes=changes) for p in products}
         self._venue = Venue(markets, rate, on_sent or self._keep, port, compression, subscribe_within)
         self._chance: asyncio.Task[None] | None = None
         self._fault_seed, self._fault_names = fault_seed, list(fault_names)
@@ -252,6 +253,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=20.0, help="updates a second a product")
     parser.add_argument("--levels", type=int, help="levels a side of every book")
+    parser.add_argument("--changes", type=int, help="changes an update")
     parser.add_argument("--compression", choices=["deflate", "none"], default="deflate")
     parser.add_argument("--faults", type=int, metavar="SEED", help="faults by chance")
     parser.add_argument("--fault-interval", type=float, default=1.0, help="seconds")
@@ -267,6 +269,7 @@ def main() -> None:
             seed=options.seed,
             rate=options.rate,
             levels=options.levels,
+            changes=options.changes,
             port=options.port,
             compression=None if options.compression == "none" else options.compression,
             on_sent=log_to(log) if log else discard,

@@ -154,7 +154,7 @@ def test_a_live_run_shows_what_the_exchange_sent() -> None:
 
 
 def test_counting_costs_little() -> None:
-    """A message's lag costs microseconds at most; the benchmarks measure it, this only bars the absurd."""
+    """A message's lag costs a microsecond or so; this only bars the absurd."""
     feed, times = FeedMetrics(), [datetime.now(UTC).isoformat()] * 1000
     began = time.perf_counter()
     feed.observe(times)

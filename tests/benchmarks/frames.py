@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.oracle import Oracle, decoded
 from tests.run import ROOT
@@ -29,6 +29,7 @@ class Stream(NamedTuple):
     updates: int
     changes: int
     levels: int
+    judged: bool  # whether it is one of those that the targets are about
 
     def other(self, suffix: str) -> Path:
         """One of the files beside it."""
@@ -56,21 +57,21 @@ def capture(folder: Path) -> Stream | None:
     return _written(folder / "capture.jsonl", "real capture", frames, truth) if frames else None
 
 
-def synthetic(folder: Path, changes: int, updates: int) -> Stream:
+def synthetic(folder: Path, changes: int, updates: int, restless: bool = False) -> Stream:
     """A seeded market with a BTC-USD-sized book; its own true book says what is true."""
-    market = btc_usd()
+    market = btc_usd(**{"moving": 0.5} if restless else {})
     frames = [market.snapshot()]
     truth = [("BTC-USD", market.best())]
     for _ in range(updates):
         frames.append(market.update(changes))
         truth.append(("BTC-USD", market.best()))
-    name = f"synthetic, {changes} changes"
-    return _written(folder / f"synthetic-{changes}.jsonl", name, frames, truth)
+    name = f"synthetic, {changes} changes{', restless' if restless else ''}"
+    return _written(folder / f"{name}.jsonl", name, frames, truth, judged=not restless)
 
 
-def btc_usd(seed: int = 1) -> Market:
+def btc_usd(**others: Any) -> Market:
     """A seeded market with a BTC-USD-sized book."""
-    return market("BTC-USD", seed, LEVELS)
+    return market("BTC-USD", 1, LEVELS, **others)
 
 
 def write(path: Path, frames: Iterable[bytes]) -> Path:
@@ -83,12 +84,12 @@ def _is_book(frame: bytes) -> bool:
     return frame.startswith((b'{"type":"snapshot"', b'{"type":"l2update"'))
 
 
-def _written(path: Path, name: str, frames: list[bytes], truth: list[Told]) -> Stream:
+def _written(path: Path, name: str, frames: list[bytes], truth: list[Told], judged: bool = True) -> Stream:
     snapshots = [frame for frame in frames if frame.startswith(b'{"type":"snapshot"')]
     updates = [frame for frame in frames if frame.startswith(b'{"type":"l2update"')]
     levels = sum(len(decoded(frame)[side]) for frame in snapshots for side in ("bids", "asks"))  # type: ignore[arg-type]
     changes = sum(frame.count(b'["') for frame in updates)
-    stream = Stream(name, str(path), len(updates), changes, levels)
+    stream = Stream(name, str(path), len(updates), changes, levels, judged)
     last = frames.index(updates[min(SHORT, len(updates)) - 1])
     write(path, frames)
     write(stream.other(".snapshots.jsonl"), snapshots)

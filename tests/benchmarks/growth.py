@@ -1,34 +1,41 @@
 """Table 3: what an update costs as the book grows, its changes, the products, and time passes."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from orderbook.book import OrderBookState
-from orderbook.messages import decode
+from orderbook.messages import Change, L2Update, Level, Snapshot, decode
 from tests.benchmarks import engine
 from tests.benchmarks.child import apart, resident
 from tests.benchmarks.frames import btc_usd, write
-from tests.benchmarks.table import Table, Target, figure, times
+from tests.benchmarks.table import Table, Target, figure, milliseconds, times
 from tests.simulated.market import Market, market
 
 NOTES = (
     "Book, changes and time: frame to summary, our decoder and book alone, without snapshots; products:",
     "a folder of as many recordings through Bytewax. × is the cost ÷ that of the row with ×1. Changes fall",
-    "as on the real feed, most of them near the top. The least processor time of several runs, taken by",
-    "turns; for time, which is long, a mean. The millions are a stream of {cycle:,} updates and one that",
-    "leads the book back to the stream's start, again and again, on a book of 45,000 levels.",
+    "mostly near the top, as on the real feed; where levels and products grow, the top moves in every other",
+    "update, far more often than there. The swing is the worst that is known: {swing} bids in no order are",
+    "deleted best first, one an update, and come back. The least processor time of several runs, taken by",
+    "turns; for the swing and for time, which is long, a mean. The millions are a stream of {cycle:,}",
+    "updates and one that leads the book back to the stream's start, again and again, on a book of 45,000",
+    "levels, which is copied every {cycle:,} updates as at an epoch's end.",
 )
 
 CYCLE = 50_000
+SWING = 600
 
 
 def table(folder: Path, quick: bool) -> Table:
     """Measure each growth in a process of its own."""
     by_levels = apart(grow_levels, [100, 1_000, 10_000, 100_000], 1_000 if quick else 4_000)
+    by_swing = apart(swing, [1_000, 10_000, 100_000], 2 if quick else 10)
     by_changes = apart(grow_changes, [1, 10, 100, 1_000], 20_000 if quick else 100_000)
     counts = [1, 4, 20, 100] if quick else [1, 4, 20, 100, 400]
     by_products = apart(grow_products, counts, 8_000 if quick else 40_000, str(folder))
@@ -36,6 +43,16 @@ def table(folder: Path, quick: bool) -> Table:
     over_time = apart(pass_time, total, points, deadline=900)
     rows = [["levels a side:", "", "", ""]]
     rows += _rows(by_levels, 1_000, "µs an update")
+    rows.append([f"levels a side, in a market that swings over {SWING}:", "", "", ""])
+    rows += [
+        [
+            f"  {size:,}",
+            times(cost / by_swing[0][1]),
+            f"{figure(cost * 1e6)} µs an update",
+            f"longest {milliseconds(longest)} ms",
+        ]
+        for size, cost, longest in by_swing
+    ]
     rows += [["changes an update, 45,000 levels:", "", "", ""], *_rows(by_changes, 10, "ns a change", 1e9)]
     rows += [["products, 400 levels each:", "", "", ""], *_rows(by_products, 1, "µs an update")]
     rows.append(["updates so far:", "", "", ""])
@@ -50,8 +67,8 @@ def table(folder: Path, quick: bool) -> Table:
         Target("an update at 100,000 levels a side ÷ at 1,000", sizes[100_000] / sizes[1_000], 1.5, "×"),
         Target(f"memory gained from {first[0]:,} to {total:,} updates", spread, 1, " MB"),
     ]
-    notes = [note.format(cycle=CYCLE) for note in NOTES]
-    return Table("3. Growth", notes, ["", "×", "cost", "memory"], rows, targets)
+    notes = [note.format(cycle=CYCLE, swing=SWING) for note in NOTES]
+    return Table("3. Growth", notes, ["", "×", "cost", ""], rows, targets)
 
 
 def _rows(costs: list[tuple[int, float]], one: int, unit: str, scale: float = 1e6) -> list[list[str]]:
@@ -63,6 +80,27 @@ def grow_levels(sizes: list[int], updates: int) -> list[tuple[int, float]]:
     """Seconds an update of 10 changes, by levels a side."""
     prepared = {size: _prepared(market("P-USD", 1, levels=size), 10, updates) for size in sizes}
     return [(size, cost / updates) for size, cost in _least(prepared).items()]
+
+
+def swing(sizes: list[int], swings: int) -> list[tuple[int, float, float]]:
+    """Seconds an update of one change, mean and longest, by levels a side, where best ones go and come."""
+    answer = []
+    for size in sizes:
+        prices = [float(size + number) for number in range(size)]
+        best_first = prices[: -SWING - 1 : -1]
+        updates = [L2Update("P-USD", [Change("buy", price, 0.0)]) for price in best_first]
+        updates += [L2Update("P-USD", [Change("buy", price, 1.0)]) for price in reversed(best_first)]
+        book = OrderBookState()
+        Random(1).shuffle(prices)
+        book.update(Snapshot("P-USD", [Level(price, 1.0) for price in prices], [Level(3.0 * size, 1.0)]))
+        taken = []
+        for update in updates * swings:
+            start = time.process_time()
+            book.update(update)
+            book.summarize()
+            taken.append(time.process_time() - start)
+        answer.append((size, sum(taken) / len(taken), max(taken)))
+    return answer
 
 
 def grow_changes(sizes: list[int], changes: int) -> list[tuple[int, float]]:
@@ -98,12 +136,15 @@ def pass_time(updates: int, points: int) -> list[tuple[int, float, float]]:
     stream = cycle(rest)
     for frame in islice(stream, len(rest)):  # once round, so that the book has its usual size
         book.update(decode(frame))
-    seen = []
+    seen, copied = [], book.changes // (10 * CYCLE)
     for point in range(1, points + 1):
         start = time.process_time()
         for frame in islice(stream, updates // points):
             book.update(decode(frame))
             book.summarize()
+            if book.changes // (10 * CYCLE) > copied:
+                copied += 1
+                copy.deepcopy(book)
         cost = (time.process_time() - start) / (updates // points)
         seen.append((updates // points * point, cost, resident()))
     return seen

@@ -66,11 +66,10 @@ class Live:
         folder: Path,
         processes: Sequence[Sequence[str]] = ((),),
         dataflow: str = "dataflow:flow",
-        levels: int | None = None,
         apart: bool = False,
     ) -> None:
         self._products = products(count)
-        self._rate, self._levels = rate, levels
+        self._rate = rate
         self._log = folder / f"sent-{time.monotonic_ns()}"
         self._processes, self._dataflow, self._apart = processes, dataflow, apart
         self._chunks: list[tuple[float, bytes]] = []  # as they were read
@@ -80,8 +79,7 @@ class Live:
 
     def __enter__(self) -> Self:
         options = ["--port", "0", "--products", ",".join(self._products), "--rate", str(self._rate)]
-        options += ["--compression", "none", "--log", str(self._log)]
-        options += ["--levels", str(self._levels)] if self._levels else []
+        options += ["--changes", "10", "--compression", "none", "--log", str(self._log)]
         with self._stack:
             self._exchange = self._stack.enter_context(start(options, module="tests.exchange"))
             url = self._exchange.stderr.wait_for("listening on").split()[2].rstrip(";")

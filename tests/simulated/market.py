@@ -1,8 +1,7 @@
 """A seeded random market of one product, which says what the exchange would say of it.
 
-Prices are whole ticks and sizes whole hundred-millionths, so the true book is exact. A side
-keeps its keys in order, best last: near the top, where most changes fall, a change moves few
-of them, and no update looks at all levels.
+Prices are whole ticks and sizes whole hundred-millionths, so the true book is exact; no update
+looks at all levels.
 
 The book follows two goals, a best bid and a best ask, which walk: their middle as a random walk
 drawn gently home, their distance as a random spread about its mean. No bid ever lies above
@@ -11,13 +10,14 @@ As on the real feed they and the best prices stay in many updates, and then move
 """
 
 import time
-from bisect import bisect_left, insort
 from collections.abc import Callable
 from datetime import UTC, datetime
 from math import exp, log, sqrt
 from random import Random
 from typing import Any
 from uuid import UUID
+
+from tests.simulated.side import Side
 
 MOST_CHANGES = 189
 SPREAD_DEVIATION = 0.75  # of the logarithm of the spread
@@ -30,54 +30,13 @@ NEAR = 60  # levels from the top within which most of these fall
 SIZES = [(size, f"{size / 10**8:.8f}") for size in (1 + 3 * n**4 // 10**4 for n in range(1_000))]
 
 
-class Side:
-    """One side of the true book, and what the update in the making changes on it.
-
-    A key is a price in ticks, negated for asks, so that on both sides the best is the greatest.
-    None is below `lowest`.
-    """
-
-    def __init__(self, word: str, sign: int, decimals: int, levels: int, lowest: int) -> None:
-        self.word, self.sign, self.levels, self.lowest = word, sign, levels, lowest
-        self.shape = f'["%d.%0{decimals}d","%s"]'
-        self.change = self.shape.replace("[", f'["{word}",')
-        self.unit = 10**decimals
-        self.goal = 0
-        self.sizes: dict[int, int] = {}
-        self.keys: list[int] = []
-        self.changes: list[str] = []
-        self.changed = 0
-
-    def set(self, key: int, size: tuple[int, str]) -> None:
-        """Set a level to a size above 0; O(log n) and a move of the keys better than it."""
-        if key not in self.sizes:
-            insort(self.keys, key)
-        self.sizes[key], text = size
-        self.changes.append(self.change % (*divmod(key * self.sign, self.unit), text))
-        self.changed = key
-
-    def delete(self, key: int) -> None:
-        """Delete a level, which may be absent; the feed says so either way."""
-        if self.sizes.pop(key, None) is not None:
-            del self.keys[bisect_left(self.keys, key)]
-        self.changes.append(self.change % (*divmod(key * self.sign, self.unit), "0.00000000"))
-        self.changed = key
-
-    def beyond(self, goal: int) -> int:
-        """How many levels are better than a goal."""
-        return len(self.keys) - bisect_left(self.keys, goal + 1)
-
-    def book(self) -> dict[float, float]:
-        """Sizes by price, as floats, best first."""
-        return {key * self.sign / self.unit: self.sizes[key] / 10**8 for key in reversed(self.keys)}
-
-
 class Market:
     """The market of one product; the same for the same arguments, `clock` included.
 
     `levels` a side (or a pair: bids, asks) is about what the book keeps for ever; `gap_ticks`
     is the usual distance of neighbouring levels near the top; `spread_ticks` the mean spread;
-    `moving` the share of updates that try to move the top, for which some have too few changes.
+    `moving` the share of updates that try to move the top, for which some have too few changes;
+    `changes` how many an update has, where not as many as is usual, which varies.
     The tick is one unit of the last of the price's `decimals`. `clock` gives the `time` of
     messages, in seconds since 1970. An update of 10 changes costs about 30 µs.
     """
@@ -91,6 +50,7 @@ class Market:
         spread_ticks: float,
         gap_ticks: float,
         moving: float = 0.5,
+        changes: int | None = None,
         decimals: int = 2,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -99,6 +59,7 @@ class Market:
         self._random = Random(f"{product_id} {seed}")
         self._gap = gap_ticks
         self._moving = moving
+        self._changes = changes
         self._home = self._mid = mid * 10**decimals
         self._mean = log(spread_ticks) - SPREAD_DEVIATION**2 / 2
         self._wide = 0.0
@@ -123,11 +84,12 @@ class Market:
         ).encode()
 
     def update(self, changes: int | None = None, at: float | None = None) -> bytes:
-        """The market moves: one `l2update`, of as many changes as given or as usual.
+        """The market moves: one `l2update`, of as many changes as given, or else as the market has.
 
         It is dated as of now, or `at` a time in seconds since 1970.
         """
         random = self._random.random
+        changes = changes or self._changes
         if changes is None:
             usual = round(self._random.lognormvariate(1.75, 1.0))
             changes = min(MOST_CHANGES, max(1, usual))
@@ -278,21 +240,10 @@ class Market:
         return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
+SELDOM = {"moving": 0.05}
 PRODUCTS: dict[str, dict[str, Any]] = {
-    "BTC-USD": {
-        "levels": (15_800, 27_800),
-        "mid": 63_500,
-        "spread_ticks": 1.5,
-        "gap_ticks": 40,
-        "moving": 0.05,
-    },
-    "ETH-USD": {
-        "levels": (10_500, 17_200),
-        "mid": 1_775,
-        "spread_ticks": 1.2,
-        "gap_ticks": 2,
-        "moving": 0.05,
-    },
+    "BTC-USD": {"levels": (15_800, 27_800), "mid": 63_500, "spread_ticks": 1.5, "gap_ticks": 40} | SELDOM,
+    "ETH-USD": {"levels": (10_500, 17_200), "mid": 1_775, "spread_ticks": 1.2, "gap_ticks": 2} | SELDOM,
     "BTC-EUR": {"levels": (1_500, 2_500), "mid": 60_160, "spread_ticks": 3_600, "gap_ticks": 200},
     "ETH-EUR": {"levels": (600, 900), "mid": 1_660, "spread_ticks": 100, "gap_ticks": 8},
 }
@@ -304,12 +255,13 @@ def market(
     seed: int,
     levels: int | tuple[int, int] | None = None,
     clock: Callable[[], float] = time.time,
+    **others: Any,
 ) -> Market:
     """A product's market: as in `PRODUCTS`, or a small book of 200 levels a side.
 
-    `levels` replaces the number of levels a side; a mean spread stays what it was.
+    `levels` replaces the number of levels a side, and `others` whatever else `Market` takes.
     """
-    shape = dict(PRODUCTS.get(product_id, {"levels": 200, "spread_ticks": 8, "gap_ticks": 4}))
+    shape = PRODUCTS.get(product_id, {"levels": 200, "spread_ticks": 8, "gap_ticks": 4}) | others
     if levels is not None:
         shape["levels"] = levels
     # Bids can't go below one tick: a deep generic book needs a price that leaves room.
