@@ -53,6 +53,7 @@ def test_an_update_has_as_many_changes_as_asked_for(changes: int) -> None:
         assert len(json.loads(frame)["changes"]) == changes
         assert oracle.judge(frame) is not None
     assert moving.book() == (oracle.bids, oracle.asks)
+    assert len(json.loads(market(PRODUCT, 1, changes=changes).update())["changes"]) == changes
 
 
 class Shape:
