@@ -3,7 +3,7 @@
     python -m tests.soak_book 100000000
 
 makes that many changes of size, prints the memory in use (RSS) ten times on the way, and exits with 1
-where it grew by more than 5 % after the first tenth. A hundred million take one to three minutes.
+where it grew by more than 5 % after the first tenth. A hundred million take half a minute or two.
 """
 
 import os
