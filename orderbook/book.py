@@ -4,8 +4,8 @@ How a side is kept. No level is in order; the few hundred best of them, those fr
 have a dict of their own, `near`, beside that of all others, `far`. A change then costs one comparison
 and one touch of a dict, and as most fall near the best, of the small one. Only where the best price
 itself was deleted is the next best looked for, among the near ones. When `near` runs empty or grows
-long, levels move between the two, at 1 ms or less for 30,000; that comes seldom, in a captured minute
-of the real feed not once.
+long, levels move between the two, as a rule within 1 ms for 30,000; that comes seldom, in a captured
+minute of the real feed not once.
 
 Prices of asks are negated, so that on both sides the best is the greatest.
 """
