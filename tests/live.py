@@ -11,6 +11,11 @@ SOON = 3.0  # seconds for what should take one, on a machine that is busy with o
 PAIR = ("BTC-EUR", "ETH-EUR")
 
 
+def names(count: int) -> list[str]:
+    """So many products, none of them a real one."""
+    return [f"{chr(65 + i // 26)}{chr(65 + i % 26)}-USD" for i in range(count)]
+
+
 def settings(exchange: Exchange, **more: str) -> dict[str, str]:
     """The environment of a run that listens to the exchange and prints every summary."""
     return {

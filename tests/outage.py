@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tests.exchange import Exchange
 from tests.judged import Judged
-from tests.live import end, settings
+from tests.live import end, names, settings
 from tests.run import DEADLINE
 
 FEW, SOON_FOR_FEW, SOON = 4, 15.0, 70.0  # products, and seconds until so many, or more, are live again
@@ -32,15 +32,15 @@ class Outage(NamedTuple):
 
 def outage(products: int, seconds: float, patience: float) -> Outage:
     """Run so many products, take the network away for so long, and wait for them to come back."""
-    names = [f"{chr(65 + i // 26)}{chr(65 + i % 26)}-USD" for i in range(products)]
-    judged = Judged(names)
+    listed = names(products)
+    judged = Judged(listed)
     with (
-        Exchange(names, rate=2, levels=20, on_sent=judged.sent) as exchange,
-        judged.run(settings(exchange, REFRESH="1e9")) as process,  # no connection is renewed by chance
+        Exchange(listed, rate=2, levels=20, on_sent=judged.sent) as exchange,
+        judged.run(settings(exchange)) as process,
     ):
 
         def await_all(deadline: float) -> None:
-            for name in names:
+            for name in listed:
                 exchange.wait(lambda name=name: is_live(exchange, judged, name), deadline - time.monotonic())
 
         await_all(time.monotonic() + DEADLINE + products / 7)
@@ -52,9 +52,9 @@ def outage(products: int, seconds: float, patience: float) -> Outage:
             took = time.monotonic() - back
         exchange.pause()
         with suppress(TimeoutError):
-            exchange.wait(lambda: all(map(judged.is_up_to_date, names)), DEADLINE)
+            exchange.wait(lambda: all(map(judged.is_up_to_date, listed)), DEADLINE)
         (finished,) = end(process)
-    late = [f"{name}: its last lines are missing" for name in names if not judged.is_up_to_date(name)]
+    late = [f"{name}: its last lines are missing" for name in listed if not judged.is_up_to_date(name)]
     return Outage(took, exchange.attempts, judged.wrong() + late, finished.stderr)
 
 

@@ -129,6 +129,16 @@ class Running:
             self._process.wait(DEADLINE)
 
 
+def environment(more: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment without its settings and proxies, and with some more."""
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ORDERBOOK_", "BYTEWAX_")) and not name.lower().endswith("_proxy")
+    }
+    return clean | (more or {})
+
+
 def start(
     arguments: list[str],
     env: dict[str, str] | None = None,
@@ -140,16 +150,11 @@ def start(
 
     Of the settings and proxies of the environment it sees only those in `env`.
     """
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("ORDERBOOK_", "BYTEWAX_")) and not name.lower().endswith("_proxy")
-    }
     return Running(
         subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
-            env=clean | (env or {}),
+            env=environment(env),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.PIPE,
@@ -171,21 +176,25 @@ def run(
         return process.wait(timeout)
 
 
+def places(processes: int) -> list[list[str]]:
+    """The arguments that make so many processes one cluster, process by process."""
+    with ExitStack() as stack:
+        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(processes)]
+        addresses = ";".join(f"127.0.0.1:{server.getsockname()[1]}" for server in free)
+    return [["-i", str(number), "-a", addresses] for number in range(processes)]
+
+
 @contextmanager
 def cluster(
     arguments: list[str], env: dict[str, str] | None = None, *, processes: int = 2
 ) -> Iterator[tuple[Lines, list[Running]]]:
     """Run one dataflow in several processes; yields what they write, all into one pipe, and them."""
     with ExitStack() as stack:
-        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(processes)]
-        addresses = ";".join(f"127.0.0.1:{server.getsockname()[1]}" for server in free)
-        for server in free:
-            server.close()
         reader, writer = os.pipe()
         stdout = Lines(open(reader, "rb"))
         with open(writer, "wb") as pipe:
             running = [
-                stack.enter_context(start([*arguments, "-i", str(i), "-a", addresses], env, stdout=pipe))
-                for i in range(processes)
+                stack.enter_context(start([*arguments, *place], env, stdout=pipe))
+                for place in places(processes)
             ]
         yield stdout, running

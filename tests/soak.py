@@ -20,6 +20,7 @@ from pathlib import Path
 from orderbook.book import OrderBookState
 from orderbook.messages import decode
 from tests.exchange import Exchange
+from tests.live import names, settings
 from tests.run import ROOT, by_product, start
 from tests.simulated.connection import Sent
 from tests.witness import Witness
@@ -73,8 +74,8 @@ def soak(
     minutes: float, products: int, rate: float, seed: int, interval: float, folder: Path, workers: int
 ) -> list[str]:
     """Run it, a fault each `interval` seconds, print the figures, and return what was wrong."""
-    names = [f"{chr(65 + i // 26)}{chr(65 + i % 26)}-USD" for i in range(products)]
-    witnesses = {name: Witness(name) for name in names}
+    listed = names(products)
+    witnesses = {name: Witness(name) for name in listed}
     sent: Counter[str] = Counter()
 
     def on_sent(product: str, frame: Sent) -> None:
@@ -86,15 +87,9 @@ def soak(
     figures: list[tuple[float, dict[str, int]]] = []
     tapes: defaultdict[str, Tape] = defaultdict(Tape)
     with Exchange(
-        names, rate=rate, seed=seed, on_sent=on_sent, fault_seed=seed, fault_interval=interval
+        listed, rate=rate, seed=seed, on_sent=on_sent, fault_seed=seed, fault_interval=interval
     ) as exchange:
-        env = {
-            "ORDERBOOK_FEED_URL": exchange.url,
-            "ORDERBOOK_PRODUCTS": ",".join(names),
-            "ORDERBOOK_MIN_SPREAD": "-1",
-            "ORDERBOOK_RECORD": str(folder),
-            "ORDERBOOK_REFRESH": "300",
-        }
+        env = settings(exchange, RECORD=str(folder), REFRESH="300")
         reader, writer = os.pipe()
         with open(writer, "wb") as pipe:
             process = start(["dataflow:flow", "-w", str(workers)], env, stdout=pipe)
@@ -118,8 +113,8 @@ def soak(
                 if len(figures) % 6 == 0:
                     print(f"{now:6.0f} s {figures[-1][1]} {dict(sent)}", flush=True)
             exchange.pause()
-            exchange.wait(lambda: all(map(exchange.live, names)), 60)
-            truth = {name: exchange.book(name) for name in names}
+            exchange.wait(lambda: all(map(exchange.live, listed)), 60)
+            truth = {name: exchange.book(name) for name in listed}
             time.sleep(2)  # for what is on its way; nothing more is sent but heartbeats
             process.interrupt(signal.SIGINT)
             finished = process.wait()
@@ -133,13 +128,13 @@ def soak(
             late = witnesses[strike.product].last_printed(strike.connection) - strike.when
             if late > LOST_FOR:
                 wrong.append(f"{strike.product}: lines for {late:.1f} s after an update was lost")
-    for name in names:
+    for name in listed:
         if recorded_book(folder / f"{name}.jsonl") != truth[name]:
             wrong.append(f"{name}: the book at the end is not the exchange's")
     if finished.code != 0 or "Traceback" in finished.stderr:
         wrong.append(f"ended with {finished.code}: {finished.stderr[-2000:]}")
     replayed: defaultdict[str, Tape] = defaultdict(Tape)
-    for name in names:
+    for name in listed:
         out = start([f"dataflow:replay({str(folder / f'{name}.jsonl')!r}, min_spread=-1)"])
         with out:
             for line in by_product(out.wait(300).stdout).get(name, []):

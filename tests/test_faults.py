@@ -198,8 +198,7 @@ def storm() -> Iterator[Storm]:
             if row.outcome == ENDS:
                 exchange.fault(row.fault, row.product)
         api = {"BYTEWAX_DATAFLOW_API_ENABLED": "1", "BYTEWAX_DATAFLOW_API_PORT": str(port)}
-        # No connection is renewed: with so many products, one's turn comes each minute.
-        with judged.run(settings(exchange, REFRESH="1e9") | api) as process:
+        with judged.run(settings(exchange) | api) as process:
             exchange.wait(everyone_is_live, DEADLINE)
             for row in survivors:
                 if FAULTS[row.fault].moment in (AtOnce, Handshake, Accepted):

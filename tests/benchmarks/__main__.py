@@ -13,11 +13,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tests.benchmarks import growth, latency, pauses, throughput, workers
-from tests.benchmarks.table import Table, Target
+from tests.benchmarks.table import Table, Target, version_of
 
 TABLES: dict[str, Callable[[Path, bool], Table]] = {
     "throughput": throughput.table,
@@ -76,14 +75,6 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
-
-
-def version_of(package: str) -> str:
-    """A package's version."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"
 
 
 if __name__ == "__main__":

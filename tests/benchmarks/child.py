@@ -13,12 +13,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.run import ROOT
+from tests.run import ROOT, environment
+from tests.soak_book import rss
 
+Run = Callable[[], object]
 RESULT = "result: "
 
 
@@ -32,7 +35,7 @@ def apart(function: Callable[..., Any], *arguments: Any, deadline: float = 300.0
         input=json.dumps(arguments).encode(),
         capture_output=True,
         cwd=ROOT,
-        env={k: v for k, v in os.environ.items() if not k.startswith(("ORDERBOOK_", "BYTEWAX_"))},
+        env=environment(),
         timeout=deadline,
     )
     last = finished.stdout.decode().rpartition("\n")[2]
@@ -57,7 +60,7 @@ def stdout_in(path: Path) -> Iterator[None]:
         os.close(before)
 
 
-def stdout_of(run: Callable[[], object]) -> list[str]:
+def stdout_of(run: Run) -> list[str]:
     """The lines that a call writes to stdout."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "stdout")
@@ -68,8 +71,14 @@ def stdout_of(run: Callable[[], object]) -> list[str]:
 
 def resident() -> float:
     """This process's memory now, in MB (10^6 bytes)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return rss() / 1e6
+
+
+def processor_time(run: Run) -> float:
+    """Seconds for which a call had the processor."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ Each answers, for a file of frames, with a function that runs it once.
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import bytewax.operators as op
@@ -17,10 +16,8 @@ from orderbook.ending import Ending
 from orderbook.messages import Message
 from orderbook.recording import RecordingSource
 from tests.benchmarks import tutorial
-from tests.benchmarks.child import stdout_of
+from tests.benchmarks.child import Run, stdout_of
 from tests.benchmarks.frames import Told
-
-Run = Callable[[], object]
 
 LINE = re.compile(
     r"\('([^']+)', \w+\(bid_price=(\S+), bid_size=(\S+), ask_price=(\S+), ask_size=(\S+), spread="

@@ -59,7 +59,7 @@ def capture(folder: Path) -> Stream | None:
 
 def synthetic(folder: Path, changes: int, updates: int, restless: bool = False) -> Stream:
     """A seeded market with a BTC-USD-sized book; its own true book says what is true."""
-    market = btc_usd(**{"moving": 0.5} if restless else {})
+    market = btc_usd(moving=0.5) if restless else btc_usd()
     frames = [market.snapshot()]
     truth = [("BTC-USD", market.best())]
     for _ in range(updates):

@@ -4,6 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
@@ -12,7 +13,7 @@ from typing import Any
 from orderbook.book import OrderBookState
 from orderbook.messages import Change, L2Update, Level, Snapshot, decode
 from tests.benchmarks import engine
-from tests.benchmarks.child import apart, resident
+from tests.benchmarks.child import apart, processor_time, resident
 from tests.benchmarks.frames import btc_usd, write
 from tests.benchmarks.table import Table, Target, figure, milliseconds, times
 from tests.simulated.market import Market, market
@@ -121,8 +122,8 @@ def grow_products(counts: list[int], updates: int, folder: str) -> list[tuple[in
             frames = list(_frames(market(product, 1), 10, updates // count))
             write(whole / f"{product}.jsonl", frames)
             write(snapshots / f"{product}.jsonl", frames[:1])
-        runs[count, True] = _timed(engine.ours(whole))
-        runs[count, False] = _timed(engine.ours(snapshots))
+        runs[count, True] = partial(processor_time, engine.ours(whole))
+        runs[count, False] = partial(processor_time, engine.ours(snapshots))
     least = _least(runs)
     return [(count, (least[count, True] - least[count, False]) / updates) for count in counts]
 
@@ -180,7 +181,7 @@ def _prepared(source: Market, changes: int, updates: int) -> Callable[[], float]
     def run() -> float:
         book = OrderBookState()
         book.update(decode(snapshot))
-        return _timed(lambda: _take(book, rest))()
+        return processor_time(lambda: _take(book, rest))
 
     return run
 
@@ -189,17 +190,6 @@ def _take(book: OrderBookState, frames: list[bytes]) -> None:
     for frame in frames:
         book.update(decode(frame))
         book.summarize()
-
-
-def _timed(run: Callable[[], object]) -> Callable[[], float]:
-    """The same, answering with the processor time that it took."""
-
-    def timed() -> float:
-        start = time.process_time()
-        run()
-        return time.process_time() - start
-
-    return timed
 
 
 def _least(runs: dict[Any, Callable[[], float]], rounds: int = 7) -> dict[Any, float]:

@@ -44,7 +44,7 @@ BOOKS = 8
 def table(folder: Path, quick: bool) -> Table:
     """Measure each in a process of its own."""
     market = frames.btc_usd()
-    updates = 15_000 if quick else 60_000
+    updates = 30_000 if quick else 60_000
     stream = str(
         frames.write(folder / "stream.jsonl", [market.snapshot(), *map(market.update, [10] * updates)])
     )

@@ -1,6 +1,7 @@
 """How it is told: tables of plain text, and the targets with what was reached, computed."""
 
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 
@@ -69,3 +70,11 @@ def times(value: float) -> str:
 def milliseconds(seconds: float) -> str:
     """A time in seconds, in milliseconds."""
     return figure(seconds * 1e3)
+
+
+def version_of(package: str) -> str:
+    """A package's version, for who reads the figures."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

@@ -4,17 +4,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 from tests.benchmarks import engine, frames, peers
-from tests.benchmarks.child import apart
+from tests.benchmarks.child import Run, apart, processor_time
 from tests.benchmarks.frames import SHORT, Stream, Told
-from tests.benchmarks.table import Table, Target, figure, times
-
-Run = Callable[[], object]
+from tests.benchmarks.table import Table, Target, figure, times, version_of
 
 
 class Contender(NamedTuple):
@@ -121,7 +118,7 @@ def table(folder: Path, quick: bool) -> Table:
         *(note.format(rounds=rounds, short=SHORT) for note in NOTES),
         *(f"- {s.name}: {s.levels:,} levels, {s.updates:,} updates, {s.changes:,} changes" for s in streams),
         *([] if real else ["- the real capture is not here"]),
-        *(f"- {name}: {c.does} [{c.package} {_version(c.package)}]" for name, c in CONTENDERS.items()),
+        *(f"- {name}: {c.does} [{c.package} {version_of(c.package)}]" for name, c in CONTENDERS.items()),
     ]
     return Table("1. Throughput", about, HEADER, rows, targets)
 
@@ -136,10 +133,10 @@ def measure(
         path, short = Path(stream.path), stream.other(".short.jsonl")
         try:
             start = contender.start(stream.other(".snapshots.jsonl"))
-            snapshots = _time(start)
+            snapshots = processor_time(start)
         except ImportError as error:
             return f"not installed ({error})"
-        each = (_time(contender.start(short)) - snapshots) / SHORT
+        each = (processor_time(contender.start(short)) - snapshots) / SHORT
         cut = each * stream.updates > patience
         tried = short if cut else path
         if check and name != FLOOR:
@@ -148,19 +145,12 @@ def measure(
                 return f"WRONG: {wrong}"
         updates = SHORT if cut else stream.updates
         rest, end = contender.start(tried), time.monotonic() + budget
-        pairs = [(_time(start), _time(rest))]
+        pairs = [(processor_time(start), processor_time(rest))]
         while time.monotonic() < end:
-            pairs.append((_time(start), _time(rest)))
+            pairs.append((processor_time(start), processor_time(rest)))
         update = median((its - of_snapshots) / updates for of_snapshots, its in pairs)
         best.append(Best(min(p[0] for p in pairs), min(p[1] for p in pairs), update, updates))
     return best
-
-
-def _time(run: Run) -> float:
-    """Seconds for which a run had the processor."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
 
 
 def _difference(told: list[Told], truth: list[Told]) -> str:
@@ -233,10 +223,3 @@ def _targets(best: dict[str, Best], stream: Stream, real: bool) -> list[Target]:
         targets.append(Target(what, its.get(fastest, 0.0) / ours, 1, "×", at_least=True))
         targets.append(Target(f"{where} ours ÷ {FLOOR}", ours / of(best[FLOOR]), 2, "×"))
     return targets
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"

@@ -1,16 +1,14 @@
 """Table 4: what workers and processes do to throughput and to latency."""
 
 import math
-import socket
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.benchmarks.frames import btc_usd, write
 from tests.benchmarks.live import Live, Watched
 from tests.benchmarks.table import Table, figure, milliseconds, times
-from tests.run import start
+from tests.run import places, start
 
 NOTES = (
     "Throughput: {products} recordings of {updates:,} updates of 10 changes on books of 45,000 levels,",
@@ -67,15 +65,10 @@ def _recordings(folder: Path, updates: int) -> tuple[Path, Path]:
 
 
 def _arguments(kind: str) -> list[list[str]]:
-    """What each process of the cluster is given."""
-    if kind != CLUSTER:
-        return [kind.split() if kind.startswith("-w") else []] * KINDS[kind]
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(KINDS[kind])]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        addresses = ";".join(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
-    return [["-i", str(number), "-a", addresses] for number in range(KINDS[kind])]
+    """What each process is given."""
+    if kind == CLUSTER:
+        return places(KINDS[kind])
+    return [kind.split() if kind.startswith("-w") else []] * KINDS[kind]
 
 
 def _replay(kind: str, path: Path) -> float:
@@ -94,8 +87,7 @@ def _replay(kind: str, path: Path) -> float:
 
 
 def _live(kind: str, folder: Path, seconds: float) -> Watched:
-    processes: Sequence[Sequence[str]] = _arguments(kind)
-    with Live(LIVE, 20, folder, processes, apart=kind == APART) as live:
+    with Live(LIVE, 20, folder, _arguments(kind), apart=kind == APART) as live:
         return live.watch(seconds)
 
 
