@@ -8,6 +8,7 @@ Run it live with `python -m bytewax.run dataflow:flow`, or on recordings with
 `python -m bytewax.run "dataflow:replay('tests/recordings')"`.
 """
 
+import gc
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -127,4 +128,5 @@ def _order_books(
 def _begin(dataflow: Dataflow, ending: Ending) -> Dataflow:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     ending.install()
+    gc.freeze()  # the program itself is never garbage: a full collection needs not look at it again
     return dataflow

@@ -6,6 +6,7 @@ a snapshot. `ws_agen` decides what is retried; all the reasons there are derive 
 """
 
 import asyncio
+import gc
 import json
 import logging
 import math
@@ -147,7 +148,10 @@ async def ws_agen(
                 delay = 0.0 if isinstance(error, Refreshed) else next(delays)
             level = logging.INFO if isinstance(error, Refreshed) else logging.WARNING
             log.log(level, "%s: %s; next attempt in %.1f s", product_id, error, delay)
-            await asyncio.sleep(delay)
+        await asyncio.sleep(delay)
+        # The library's connection and its error hold each other. Left to the collector's own time, the
+        # buffers of hundreds of connections would pile up first, and leave the memory full of holes.
+        gc.collect()
 
 
 async def _connection(

@@ -106,20 +106,19 @@ def decode(frame: bytes) -> Message | None:
     try:
         return _decoder.decode(frame)
     except _UNREADABLE as error:
-        wrong: Exception = error
+        wrong = str(error)
     try:
         if _type_decoder.decode(frame).type not in _KNOWN_TYPES:
             return None
     except _UNREADABLE as error:
-        wrong = error
+        wrong = str(error)
     raise BadFrame(_explain(frame, wrong))
 
 
-def _explain(frame: bytes, error: Exception) -> str:
+def _explain(frame: bytes, error: str) -> str:
     """Say what is wrong, and the value that is: msgspec names its place in the JSON only."""
-    text = str(error)
     value: object = frame
-    place = re.search(r" - at `\$(.*)`$", text)
+    place = re.search(r" - at `\$(.*)`$", error)
     try:
         if place:
             value = msgspec.json.decode(frame)
@@ -128,7 +127,7 @@ def _explain(frame: bytes, error: Exception) -> str:
         shown = repr(value)
     except (*_UNREADABLE, LookupError, TypeError, ValueError):  # wrong in more than one way
         shown = repr(frame[:200])
-    return f"{_short(text)}: {_short(shown)}"
+    return f"{_short(error)}: {_short(shown)}"
 
 
 def _short(text: str) -> str:

@@ -1,12 +1,15 @@
 """The feed, against the simulated exchange: what is handed on, and what is given up and why."""
 
 import asyncio
+import gc
 import logging
 import time
+from contextlib import aclosing
 from itertools import pairwise
 from statistics import median
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -14,15 +17,18 @@ from orderbook.feed import (
     Closed,
     Doubt,
     FeedError,
+    FeedSettings,
     NotAProduct,
     Refused,
     Rejected,
     Stale,
     Unreachable,
+    ws_agen,
 )
 from orderbook.messages import Snapshot
+from orderbook.pacing import Pacer
 from tests.exchange import Exchange
-from tests.hearing import PRODUCT, assert_true, handed_on, hear_all, hearing, live_on, until
+from tests.hearing import PRODUCT, assert_true, handed_on, hear_all, hearing, live_on, quick, until
 from tests.simulated.lies import LIES
 
 
@@ -117,6 +123,32 @@ def test_exchange_goes_and_comes() -> None:
                 assert len(handed_on(exchange)) == 2
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("faults", [("closed_1001", "http_503"), ("closed_1006",), ("price_nan",)])
+def test_leaves_nothing_behind(faults: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
+    """What was held for a connection that was given up is let go of at once, not when it so happens."""
+    caplog.set_level(logging.CRITICAL, logger="orderbook.feed")  # a record would hold what it is about
+
+    async def scenario() -> None:
+        with Exchange([PRODUCT], rate=100) as exchange:
+            settings = FeedSettings(exchange.url, retry_delays=quick)
+            snapshots = 0
+            async with aclosing(ws_agen(PRODUCT, settings, Pacer(rate=1_000))) as messages:
+                async for _product, message in messages:
+                    if type(message) is Snapshot:
+                        snapshots += 1
+                        if snapshots == 5:
+                            break
+                        for fault in faults:
+                            exchange.fault(fault)
+                assert sum(type(thing) is ClientConnection for thing in gc.get_objects()) == 1
+
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()
 
 
 def test_says_goodbye() -> None:
