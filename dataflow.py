@@ -36,7 +36,7 @@ UNREACHABLE_HINT = (
 
 
 def mapper(
-    state: OrderBookState | None, message: BookMessage, metrics: Metrics | None = None
+    state: OrderBookState | None, message: BookMessage
 ) -> tuple[OrderBookState, OrderBookSummary | CrossedBook | None]:
     """Bring a product's book up to date with a message, and tell what the book is like then.
 
@@ -50,8 +50,7 @@ def mapper(
     summary = state.summarize()
     if type(message) is Snapshot:
         bids, asks = len(message.bids), len(message.asks)
-        if metrics:
-            metrics.books[message.product_id] = state
+        of_this_process().books[message.product_id] = state
         log.info("%s: live, %d bids and %d asks: %s", message.product_id, bids, asks, summary)
     elif type(message) is Heartbeat and type(summary) is OrderBookSummary:
         return state, None
@@ -118,8 +117,7 @@ def replay(path: str = "tests/recordings", min_spread: float | None = None) -> D
 def _order_books(
     messages: op.KeyedStream[Any], min_spread: float, ending: Ending, metrics: Metrics
 ) -> op.KeyedStream[Any]:
-    step = logged(lambda state, message: mapper(state, message, metrics))
-    books = op.stateful_map("orderbook", messages, step)
+    books = op.stateful_map("orderbook", messages, logged(mapper))
     wide = op.filter("big_spread", books, lambda item: just_large_spread(item, min_spread))
     op.output("out", wide, LineSink(ending, metrics))
     return books

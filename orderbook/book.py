@@ -162,7 +162,7 @@ class OrderBookState:
                 self.latest = CrossedBook(bid, ask, self._clock() - self._crossed_since)
             else:
                 spread = self._spread_between(bid, ask)
-                self.latest = OrderBookSummary(bid, bids.near[bid], ask, asks.near[-ask], spread)
+                self.latest = OrderBookSummary(bid, bids.near[bid], ask, asks.near[asks.best], spread)
         return self.latest
 
     def spread(self) -> float | None:
