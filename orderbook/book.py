@@ -11,6 +11,7 @@ Prices of asks are negated, so that on both sides the best is the greatest.
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -67,11 +68,10 @@ class _Side:
         self.best = max(self.near, default=-math.inf)
 
     def copy(self) -> "_Side":
-        """A copy. Of a dict with many gaps the copy has none, and is faster, so that one is kept here."""
+        """A copy with dicts of its own."""
         copy = _Side({}, self.kept)
         copy.best, copy.floor = self.best, self.floor
-        copy.near, self.near = self.near, self.near.copy()
-        copy.far, self.far = self.far, self.far.copy()
+        copy.near, copy.far = self.near.copy(), self.far.copy()
         return copy
 
     def best_first(self, levels: int) -> list[tuple[float, float]]:
@@ -94,6 +94,7 @@ class OrderBookState:
         self.changes = 0  # applied so far
         self._bids = _Side({}, kept)
         self._asks = _Side({}, kept)
+        self._shared = False  # with a copy, perhaps
         self._synced = False  # no snapshot yet: changes have nothing to change
         self._crossed_since: float | None = None
         self._spread = 0.0
@@ -109,6 +110,8 @@ class OrderBookState:
         if type(message) is L2Update:
             if not self._synced:
                 return
+            if self._shared:
+                self._own()
             self._apply(message)
         elif type(message) is Snapshot:
             self._replace(message)
@@ -204,11 +207,21 @@ class OrderBookState:
         assert (self._crossed_since is not None) == crossed, "crossed, and not said so"
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
-        """A copy of its own levels. Bytewax makes one at each epoch's end: here 1 ms, not 24."""
+        """A copy that shares the levels for as long as neither takes in more.
+
+        Bytewax makes one at each epoch's end, and has dropped it again, as a rule, when the next message
+        comes: so it costs nothing, where a true copy of a large book takes 1 ms.
+        """
         copy = type(self).__new__(type(self))
+        self._shared = True
         copy.__dict__.update(self.__dict__)
-        copy._bids, copy._asks = self._bids.copy(), self._asks.copy()
         return copy
+
+    def _own(self) -> None:
+        # One reference is this book's, one is the call's; any more, and a copy still lives.
+        if sys.getrefcount(self._bids) > 2:
+            self._bids, self._asks = self._bids.copy(), self._asks.copy()
+        self._shared = False
 
 
 def _live(sizes: dict[float, float]) -> dict[float, float]:

@@ -8,7 +8,7 @@ is the long form of the test of memory.
 
 import copy
 import pickle
-import time
+import tracemalloc
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -248,26 +248,46 @@ def test_copies_are_independent(copy_of: Callable[[OrderBookState], OrderBookSta
     twin.check()
 
 
-def test_deep_copy_is_cheap() -> None:
-    """The engine copies every book at each epoch's end: four big ones must not make the feed wait."""
-    books = [OrderBookState() for _ in range(4)]
-    for book in books:
-        bids = [Level(60_000 - n / 100, 1.0 + n) for n in range(22_500)]
-        asks = [Level(60_001 + n / 100, 1.0 + n) for n in range(22_500)]
-        book.update(Snapshot(PRODUCT, bids, asks))
-    assert min(seconds(lambda: copy.deepcopy(books)) for _ in range(3)) < 0.2
-    # The slow way is as fast as the machine is, so it is the fairer measure of the two.
-    plain = [{1.0 + n: 1.0 + n for n in range(45_000)} for _ in books]
-    assert (
-        min(seconds(lambda: copy.deepcopy(books)) for _ in range(3))
-        < seconds(lambda: copy.deepcopy(plain)) / 2
-    )
+@given(st.lists(st.tuples(st.integers(0, 5), FRAMES | st.sampled_from(["copy", "drop"])), max_size=40))
+def test_copies_of_copies_are_independent(steps: list[tuple[int, bytes | str]]) -> None:
+    """Books copied, changed and dropped in any order: each has what it was told, and nothing else."""
+    pairs = [(OrderBookState(kept=2), Oracle(PRODUCT))]
+    for number, step in steps:
+        book, judge = pairs[number % len(pairs)]
+        if isinstance(step, bytes):
+            hear(book, step)
+            judge.judge(step)
+        elif step == "copy":
+            pairs.append(copy.deepcopy((book, judge)))
+        elif len(pairs) > 1:
+            pairs.remove((book, judge))
+    for book, judge in pairs:
+        book.check()
+        assert book.depth(99) == (sorted(judge.bids.items(), reverse=True), sorted(judge.asks.items()))
 
 
-def seconds(act: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began
+def test_a_copy_that_is_dropped_costs_nothing() -> None:
+    """The engine copies every book at each epoch's end: big ones must not make the feed wait."""
+    book = OrderBookState()
+    bids = [Level(60_000 - n / 100, 1.0 + n) for n in range(22_500)]
+    asks = [Level(60_001 + n / 100, 1.0 + n) for n in range(22_500)]
+    book.update(Snapshot(PRODUCT, bids, asks))
+
+    def needed(keep: bool) -> int:
+        """Bytes that a copy and the update after it need, together."""
+        tracemalloc.start()
+        try:
+            twin = copy.deepcopy(book)
+            if not keep:
+                del twin
+            hear(book, update([("buy", "60000.5", "1")]))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert needed(keep=True) > 1_000_000
+    assert needed(keep=False) < 10_000
+    assert needed(keep=False) < 10_000
 
 
 def test_memory_is_bounded_by_the_live_levels() -> None:
