@@ -38,18 +38,16 @@ class FeedMetrics:
         self.lags = [0] * (len(LAG_BOUNDS) + 1)  # messages by bound, the last above all bounds
         self.lag_sum = 0.0
 
-    def observe(self, times: list[str | None]) -> None:
-        """Count how long ago the exchange says it sent messages that are handed on now."""
-        now = time.time()
-        for text in times:
-            try:
-                lag = now - datetime.fromisoformat(text).timestamp() if text else NO_LAG
-            except ValueError:
-                continue
-            if abs(lag) < NO_LAG:
-                lag = max(0.0, lag)  # our clock is a little behind the exchange's
-                self.lags[bisect_left(LAG_BOUNDS, lag)] += 1
-                self.lag_sum += lag
+    def observe(self, text: str | None) -> None:
+        """Count how long ago the exchange says it sent a message that is read now."""
+        try:
+            lag = time.time() - datetime.fromisoformat(text).timestamp() if text else NO_LAG
+        except ValueError:
+            return
+        if abs(lag) < NO_LAG:
+            lag = max(0.0, lag)  # our clock is a little behind the exchange's
+            self.lags[bisect_left(LAG_BOUNDS, lag)] += 1
+            self.lag_sum += lag
 
 
 class Metrics:

@@ -43,9 +43,10 @@ def test_lag_is_counted_by_bound_and_what_is_no_lag_is_left_out() -> None:
     metrics = Metrics()
     feed = metrics.feed("A-B")
     now = datetime.now(UTC)
-    late = [(now - timedelta(seconds=lag)).isoformat() for lag in (0.03, 2.0, 100.0)]
-    feed.observe([*late, (now + timedelta(seconds=9)).isoformat()])
-    feed.observe(["0001-01-01T00:00:00.000000Z", None, "yesterday", "", "9999-12-31T23:59:59.999999Z"])
+    for lag in (0.03, 2.0, 100.0, -9):
+        feed.observe((now - timedelta(seconds=lag)).isoformat())
+    for no_lag in ("0001-01-01T00:00:00.000000Z", None, "yesterday", "", "9999-12-31T23:59:59.999999Z"):
+        feed.observe(no_lag)
     counts = shown(metrics)
     assert [
         counts["orderbook_lag_seconds_bucket", bound, "A-B"] for bound in ("0.005", "0.05", "2.5", "10.0")
@@ -155,7 +156,8 @@ def test_a_live_run_shows_what_the_exchange_sent() -> None:
 
 def test_counting_costs_little() -> None:
     """A message's lag costs a microsecond or so; this only bars the absurd."""
-    feed, times = FeedMetrics(), [datetime.now(UTC).isoformat()] * 1000
+    feed, sent = FeedMetrics(), datetime.now(UTC).isoformat()
     began = time.perf_counter()
-    feed.observe(times)
+    for _ in range(1000):
+        feed.observe(sent)
     assert time.perf_counter() - began < 0.1

@@ -91,7 +91,7 @@ def source_of(
 
 
 def test_gives_what_was_sent() -> None:
-    """Each partition gives its product's messages, all of them and in order."""
+    """The partitions give their products' messages, all of them and each product's in order."""
     ending = Ending()
     with (
         Exchange([PRODUCT, OTHER], rate=200) as exchange,
@@ -128,33 +128,53 @@ def test_never_blocks(trouble: str, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_polls_again_soon() -> None:
-    """A partition asks for its next poll at once or nearly: nothing it has ever waits for long."""
+    """The partition that hands on asks to be polled at once or nearly, the others in time to end."""
     ending = Ending()
-    with Exchange([PRODUCT]) as exchange, Worker(source_of(exchange, ending), ending) as worker:
-        worker.poll(PRODUCT)
-        assert worker.parts[PRODUCT].next_awake() < datetime.now(UTC) + timedelta(milliseconds=10)
-        assert worker.parts[PRODUCT].snapshot() is None
+    with Exchange([PRODUCT, OTHER]) as exchange, Worker(source_of(exchange, ending), ending) as worker:
+        for product, seconds in ((PRODUCT, 0.01), (OTHER, 0.2)):
+            worker.poll(product)
+            assert worker.parts[product].next_awake() < datetime.now(UTC) + timedelta(seconds=seconds)
+            assert worker.parts[product].snapshot() is None
 
 
-def test_refused_product_ends_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """A partition whose product is refused is at its end, with an ERROR; the others are not."""
-    ending = Ending()
+@pytest.mark.parametrize("leads", [True, False])
+def test_refused_product_ends_alone(leads: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A product that is refused ends, with one ERROR; the others don't, even where its partition leads."""
+    ending, products = Ending(), [PRODUCT, "BTC-XXX"]
     with (
         Exchange([PRODUCT], rate=100) as exchange,
-        Worker(source_of(exchange, ending, "BTC-XXX", PRODUCT), ending) as worker,
+        Worker(source_of(exchange, ending, *reversed(products) if leads else products), ending) as worker,
     ):
-        worker.poll_until(lambda: worker.ended and len(worker.messages[PRODUCT]) > 10)
-        assert worker.ended == ["BTC-XXX"]
-        worker.parts["BTC-XXX"].close()  # as the engine does at once
+        worker.poll_until(
+            lambda: "BTC-XXX is not a valid product" in caplog.text and len(worker.messages[PRODUCT]) > 10
+        )
+        if not leads:
+            worker.poll_until(lambda: worker.ended)
+            worker.parts["BTC-XXX"].close()  # as the engine does at once
         more = len(worker.messages[PRODUCT]) + 10
         worker.poll_until(lambda: len(worker.messages[PRODUCT]) > more)
+        assert worker.ended == ([] if leads else ["BTC-XXX"])
     (error,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert error.startswith("BTC-XXX: ")
-    assert "BTC-XXX is not a valid product" in error
 
 
-def test_partitions_of_a_thread_share_a_loop() -> None:
-    """Polling one partition serves all that were built in its thread, and none of another thread."""
+def test_all_products_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """Where no product is left, every partition is at its end, the one that leads too."""
+    ending = Ending()
+    with (
+        Exchange([PRODUCT]) as exchange,
+        Worker(source_of(exchange, ending, "BTC-XXX", "BTC-YYY"), ending) as worker,
+    ):
+        worker.poll_until(lambda: worker.ended)
+        assert worker.ended == ["BTC-YYY"]
+        worker.parts["BTC-YYY"].close()
+        worker.poll_until(lambda: len(worker.ended) == 2)
+        assert not ending.reached
+        assert ending.code_of_its_own == 1
+
+
+def test_the_first_partition_of_a_thread_serves_all_of_it() -> None:
+    """Polling it turns the loop of all that were built in its thread, and of none of another thread."""
     ending = Ending()
     with Exchange([PRODUCT, OTHER, "BTC-GBP"]) as exchange:
         source = source_of(exchange, ending, PRODUCT, OTHER)
@@ -166,8 +186,8 @@ def test_partitions_of_a_thread_share_a_loop() -> None:
             thread.join()
             worker.poll_until(lambda: exchange.live(PRODUCT) and exchange.live(OTHER), PRODUCT)
             assert len(exchange.attempts) == 2
-            assert worker.messages[OTHER] == []
-            worker.poll_until(lambda: worker.messages[OTHER])
+            worker.poll_until(lambda: all(worker.messages.values()), PRODUCT)
+            assert worker.parts[OTHER].next_batch() == []
         elsewhere[0].close()
 
 
@@ -207,21 +227,21 @@ async def _endless(product: str, recorded: list[str]) -> AsyncIterator[tuple[str
 
 
 def test_all_that_was_recorded_is_handed_on() -> None:
-    """At the end a partition still gives what another's poll has brought in, and nothing comes after it."""
+    """A poll gives all that its turn of the loop brought in; so nothing is left when the end comes."""
     loop, ending, recorded = WorkerLoop(), Ending(), list[str]()
     parts = [
         CoinbasePartition(product, _endless(product, recorded), loop, ending, FeedMetrics())
         for product in (PRODUCT, OTHER)
     ]
-    got = [*parts[0].next_batch(), *parts[1].next_batch(), *parts[0].next_batch()]
+    got = [message for part in parts * 3 for message in part.next_batch()]
+    assert sorted(product for product, _message in got) == sorted(recorded) != []
     ending.finish(0)
     for part in parts:
         with pytest.raises(StopIteration):
-            for _ in range(2):
-                got += part.next_batch()
+            part.next_batch()
     for part in parts:
         part.close()
-    assert sorted(product for product, _message in got) == sorted(recorded) != []
+    assert len(got) == len(recorded)
 
 
 def test_look_up_that_outlives_its_waiter(capfd: pytest.CaptureFixture[str]) -> None:
@@ -238,7 +258,7 @@ def test_look_up_that_outlives_its_waiter(capfd: pytest.CaptureFixture[str]) -> 
                 await asyncio.get_running_loop().run_in_executor(None, slow)
 
     loop = WorkerLoop()
-    loop.join("a partition")
+    loop.partitions.append("a partition")
     task = loop.start(impatient())
     while not task.done():
         loop.turn()
