@@ -165,12 +165,12 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
         """What has come in for the worker's products since the last poll, where this partition leads."""
         if self._ending.reached:
             raise StopIteration
-        batch = self._loop.turn() if self._leads() else []
-        if self._task.done() and not batch:
+        leads = self._leads()
+        if self._task.done():  # in an earlier turn, whose messages are handed on
             self._task.result()  # raises the unexpected
-            if not self._leads() or len(self._loop.partitions) == 1:
+            if not leads or len(self._loop.partitions) == 1:
                 raise StopIteration
-        return batch
+        return self._loop.turn() if leads else []
 
     def next_awake(self) -> datetime:
         """When to poll again."""

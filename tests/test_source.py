@@ -271,20 +271,28 @@ def test_look_up_that_outlives_its_waiter(capfd: pytest.CaptureFixture[str]) -> 
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_crash(caplog: pytest.LogCaptureFixture) -> None:
-    """The unexpected comes out of the poll, after all messages before it, and its traceback is logged."""
+@pytest.mark.parametrize("crashing", [0, 1])
+def test_crash(crashing: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The unexpected comes out of a poll, its traceback logged, after the messages that came before it.
+
+    However much another product brings meanwhile, and whichever of the two partitions leads.
+    """
     loop = WorkerLoop()
-    part = CoinbasePartition(PRODUCT, _one_and_a_crash(), loop, Ending(), FeedMetrics())
+    feeds = [_endless(OTHER, []), _endless(OTHER, [])]
+    feeds[crashing] = _one_and_a_crash()
+    parts = [CoinbasePartition(PRODUCT, feed, loop, Ending(), FeedMetrics()) for feed in feeds]
     got: list[tuple[str, BookMessage]] = []
     with pytest.raises(RuntimeError, match="crashed on purpose"):
-        for _ in range(100):
+        for part in parts * 100:
             got += part.next_batch()
-    assert got == [(PRODUCT, Heartbeat(PRODUCT))]
+    assert got.count((PRODUCT, Heartbeat(PRODUCT))) == 1
+    assert (OTHER, Heartbeat(OTHER)) in got
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert f"in the feed of {PRODUCT}" in caplog.text
     assert record.exc_info
-    part.close()
+    for part in parts:
+        part.close()
 
 
 def test_two_recorders_of_a_product(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
