@@ -41,6 +41,7 @@ def mapper(
     """Bring a product's book up to date with a message, and tell what the book is like then.
 
     A heartbeat says nothing of the book, so nothing is told after it, save that a book is crossed still.
+    With its snapshot a book becomes one of those that the metrics of this process show.
     """
     if state is None:
         state = OrderBookState()
@@ -126,5 +127,5 @@ def _order_books(
 def _begin(dataflow: Dataflow, ending: Ending) -> Dataflow:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     ending.install()
-    gc.freeze()  # the program itself is never garbage: a full collection needs not look at it again
+    gc.freeze()  # the program itself is never garbage: a full collection need not look at it again
     return dataflow

@@ -149,8 +149,8 @@ async def ws_agen(
             level = logging.INFO if isinstance(error, Refreshed) else logging.WARNING
             log.log(level, "%s: %s; next attempt in %.1f s", product_id, error, delay)
         await asyncio.sleep(delay)
-        # The library's connection and its error hold each other. Left to the collector's own time, the
-        # buffers of hundreds of connections would pile up first, and leave the memory full of holes.
+        # The library's connection and its error hold each other, and by now nobody else does. Left to the
+        # collector's own time, the buffers of hundreds would pile up first, and leave memory full of holes.
         gc.collect()
 
 

@@ -146,7 +146,7 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, BookMessage], None]):
         self._ending = ending
         self._metrics = metrics
         self._recorder = recorder
-        loop.partitions.append(self)
+        loop.join(self)
         self._task = loop.start(self._take())
 
     async def _take(self) -> None:
@@ -193,11 +193,15 @@ class WorkerLoop:
     """The event loop that the partitions of a worker share, turned by the first of them."""
 
     def __init__(self) -> None:
-        self.partitions: list[object] = []  # that have not left
+        self.partitions: list[object] = []
         self.arrived: list[tuple[str, BookMessage]] = []  # in this turn
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(_DaemonThreads())
         self._tasks: list[asyncio.Task[None]] = []
+
+    def join(self, partition: object) -> None:
+        """A partition comes to share the loop, until it leaves; the first one there is to turn it."""
+        self.partitions.append(partition)
 
     def leave(self, partition: object) -> None:
         """A partition is at its end, as it may say twice; with the last one the loop is closed."""

@@ -175,6 +175,7 @@ async def fuzz(rounds: int, seed: int) -> tuple[Counter[str], list[str]]:
             if not isinstance(ended, asyncio.CancelledError):
                 trial.wrong.append(f"the feed ended: {ended!r}, after {trial.last[:300]!r}")
     finally:
+        gc.unfreeze()
         log.removeHandler(trial)
         log.propagate = propagated
     trial.counts["connections"] = trial.metrics.connects
