@@ -21,7 +21,7 @@ from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
 from orderbook.ending import Ending, logged
 from orderbook.feed import FeedSettings
 from orderbook.messages import BookMessage, Heartbeat, L2Update, Snapshot
-from orderbook.metrics import Metrics, of_this_process
+from orderbook.metrics import of_this_process
 from orderbook.recording import RecordingSource
 from orderbook.resync import ResyncSink
 from orderbook.sink import LineSink
@@ -93,10 +93,12 @@ def live(
     )
     crossed_after = settings.seconds("ORDERBOOK_CROSSED_AFTER")
     folder = settings.record_folder(record)
-    ending, metrics = Ending(), of_this_process()
-    source = CoinbaseSource(product_ids, feed, ending, metrics, record=folder, hint=UNREACHABLE_HINT)
+    ending = Ending()
+    source = CoinbaseSource(
+        product_ids, feed, ending, of_this_process(), record=folder, hint=UNREACHABLE_HINT
+    )
     dataflow = Dataflow("orderbook")
-    books = _order_books(op.input("input", dataflow, source), threshold, ending, metrics)
+    books = _order_books(op.input("input", dataflow, source), threshold, ending)
     crossed = op.filter("crossed", books, lambda item: stays_crossed(item, crossed_after))
     op.output("resync", crossed, ResyncSink(source))
     return _begin(dataflow, ending)
@@ -105,22 +107,20 @@ def live(
 def replay(path: str = "tests/recordings", min_spread: float | None = None) -> Dataflow:
     """The dataflow on a recording or a folder of recordings, as fast as it goes."""
     threshold = settings.min_spread(min_spread)
-    ending, metrics = Ending(resumable=True), of_this_process()
+    ending = Ending(resumable=True)
     try:
         source = RecordingSource(str(path), ending)
     except ValueError as error:
         raise SystemExit(f"replay: {error}") from None
     dataflow = Dataflow("orderbook")
-    _order_books(op.input("input", dataflow, source), threshold, ending, metrics)
+    _order_books(op.input("input", dataflow, source), threshold, ending)
     return _begin(dataflow, ending)
 
 
-def _order_books(
-    messages: op.KeyedStream[Any], min_spread: float, ending: Ending, metrics: Metrics
-) -> op.KeyedStream[Any]:
+def _order_books(messages: op.KeyedStream[Any], min_spread: float, ending: Ending) -> op.KeyedStream[Any]:
     books = op.stateful_map("orderbook", messages, logged(mapper))
     wide = op.filter("big_spread", books, lambda item: just_large_spread(item, min_spread))
-    op.output("out", wide, LineSink(ending, metrics))
+    op.output("out", wide, LineSink(ending, of_this_process()))
     return books
 
 

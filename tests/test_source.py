@@ -159,6 +159,7 @@ def test_refused_product_ends_alone(leads: bool, caplog: pytest.LogCaptureFixtur
         assert worker.ended == ([] if leads else ["BTC-XXX"])
     (error,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert error.startswith("BTC-XXX: ")
+    assert "BTC-XXX is not a valid product" in error
 
 
 def test_all_products_refused(caplog: pytest.LogCaptureFixture) -> None:
