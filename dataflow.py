@@ -18,14 +18,14 @@ from bytewax.dataflow import Dataflow
 
 from orderbook import settings
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
-from orderbook.ending import Ending, logged
-from orderbook.feed import FeedSettings
-from orderbook.messages import BookMessage, Heartbeat, L2Update, Snapshot
+from orderbook.coinbase.messages import BookMessage, Heartbeat, L2Update, Snapshot
+from orderbook.feed.client import FeedSettings
+from orderbook.feed.resync import ResyncSink
+from orderbook.feed.source import CoinbaseSource
 from orderbook.metrics import of_this_process
-from orderbook.recording import RecordingSource
-from orderbook.resync import ResyncSink
-from orderbook.sink import LineSink
-from orderbook.source import CoinbaseSource
+from orderbook.output.lines import LineSink
+from orderbook.recording.source import RecordingSource
+from orderbook.shutdown import Ending, logged
 
 log = logging.getLogger(__name__)
 

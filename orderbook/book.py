@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import msgspec
 
-from orderbook.messages import L2Update, Message, Snapshot
+from orderbook.coinbase.messages import L2Update, Message, Snapshot
 
 
 class OrderBookSummary(msgspec.Struct, frozen=True, gc=False):

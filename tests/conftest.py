@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.run import ROOT
+from tests.support.processes import ROOT
 
 # No deadline: a machine that is busy elsewhere makes an example slow, not wrong.
 settings.register_profile("short", max_examples=300, deadline=None)

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.run import ROOT, environment
-from tests.soak_book import rss
+from tests.stress.soak_book import rss
+from tests.support.processes import ROOT, environment
 
 Run = Callable[[], object]
 RESULT = "result: "

@@ -12,9 +12,9 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import run_main
 
 from dataflow import replay
-from orderbook.ending import Ending
-from orderbook.messages import Message
-from orderbook.recording import RecordingSource
+from orderbook.coinbase.messages import Message
+from orderbook.recording.source import RecordingSource
+from orderbook.shutdown import Ending
 from tests.benchmarks import tutorial
 from tests.benchmarks.child import Run, stdout_of
 from tests.benchmarks.frames import Told

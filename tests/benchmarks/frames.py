@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.oracle import Oracle, decoded
-from tests.run import ROOT
-from tests.simulated.market import Market, market
+from tests.exchange.market import Market, market
+from tests.support.oracle import Oracle, decoded
+from tests.support.processes import ROOT
 
 CAPTURES = ROOT.parent / "shared" / "captures"
 LEVELS = (16_500, 28_500)  # bids and asks of a BTC-USD-sized book: 45,000 together

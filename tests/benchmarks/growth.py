@@ -11,12 +11,12 @@ from random import Random
 from typing import Any
 
 from orderbook.book import OrderBookState
-from orderbook.messages import Change, L2Update, Level, Snapshot, decode
+from orderbook.coinbase.messages import Change, L2Update, Level, Snapshot, decode
 from tests.benchmarks import engine
 from tests.benchmarks.child import apart, processor_time, resident
 from tests.benchmarks.frames import btc_usd, write
 from tests.benchmarks.table import Table, Target, figure, milliseconds, times
-from tests.simulated.market import Market, market
+from tests.exchange.market import Market, market
 
 NOTES = (
     "Book, changes and time: frame to summary, our decoder and book alone, without snapshots; products:",

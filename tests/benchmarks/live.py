@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.run import DEADLINE, Running, start
+from tests.support.processes import DEADLINE, Running, start
 
 REAL = ["BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR"]
 LINE = re.compile(rb"\('([A-Z0-9-]+)', \w+\(.*\)\)$")

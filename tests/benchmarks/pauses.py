@@ -20,7 +20,7 @@ from bytewax.testing import run_main
 
 from dataflow import mapper
 from orderbook.book import OrderBookState
-from orderbook.messages import decode
+from orderbook.coinbase.messages import decode
 from tests.benchmarks import frames
 from tests.benchmarks.child import apart, resident
 from tests.benchmarks.table import Table, Target, figure, milliseconds

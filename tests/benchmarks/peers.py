@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from orderbook.book import OrderBookState
-from orderbook.messages import L2Update, decode
-from orderbook.messages import Snapshot as OurSnapshot
+from orderbook.coinbase.messages import L2Update, decode
+from orderbook.coinbase.messages import Snapshot as OurSnapshot
 from tests.benchmarks.frames import Best
 
 Frames = list[bytes]

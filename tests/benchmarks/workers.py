@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.benchmarks.frames import btc_usd, write
 from tests.benchmarks.live import Live, Watched
 from tests.benchmarks.table import Table, figure, milliseconds, times
-from tests.run import places, start
+from tests.support.processes import places, start
 
 NOTES = (
     "Throughput: {products} recordings of {updates:,} updates of 10 changes on books of 45,000 levels,",

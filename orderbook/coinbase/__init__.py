@@ -1,0 +1,1 @@
+"""What Coinbase says and wants to be asked."""

@@ -1,0 +1,1 @@
+"""Tests of the dataflow as a user runs it."""

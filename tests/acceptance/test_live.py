@@ -1,0 +1,183 @@
+"""The whole dataflow, live: a process as a user starts it, against the simulated exchange."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.exchange import Exchange
+from tests.support.live import PAIR, all_live, all_sent, await_lines, end, expected, settings
+from tests.support.processes import by_product, cluster, run, start
+
+WORKERS = pytest.mark.parametrize("workers", ["1", "4"])
+CROSSING = ("BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR", "A-EUR", "B-EUR")
+
+
+@WORKERS
+def test_prints_and_records_what_the_exchange_says(workers: str, tmp_path: Path) -> None:
+    """Every summary of four products is printed, in order and right, and so it is when replayed."""
+    with (
+        Exchange(rate=60) as exchange,
+        start(["dataflow:flow", "-w", workers], settings(exchange, RECORD=str(tmp_path))) as process,
+    ):
+        exchange.wait(lambda: all_sent(exchange, 60), 30)
+        exchange.pause()
+        wanted = expected(exchange)
+        await_lines(process.stdout, wanted)
+        (finished,) = end(process)
+        transcript = {product: [sent.frame for sent in exchange.sent[product]] for product in wanted}
+    assert finished.by_product == wanted
+    for product, frames in transcript.items():
+        recorded = Path(tmp_path, f"{product}.jsonl").read_bytes().splitlines()
+        handed_on = [frame for frame in frames if json.loads(frame)["type"] != "match"]
+        assert recorded == handed_on[: len(recorded)]
+        # Heartbeats went on to the end, so the last of them may not have been heard.
+        assert all(json.loads(frame)["type"] == "heartbeat" for frame in handed_on[len(recorded) :])
+    replayed = run([f"dataflow:replay({str(tmp_path)!r}, min_spread=-1)", "-w", workers])
+    assert replayed.code == 0, replayed.stderr
+    assert replayed.by_product == wanted
+
+
+def test_default_threshold() -> None:
+    """Without a setting, only spreads above one basis point are printed: here some, and not all."""
+    with Exchange(PAIR, rate=100) as exchange:
+        env = settings(exchange)
+        del env["ORDERBOOK_MIN_SPREAD"]
+        with start(["dataflow:flow"], env) as process:
+            exchange.wait(lambda: all_sent(exchange, 150), 30)
+            exchange.pause()
+            wanted = expected(exchange, 0.0001)
+            assert 0 < sum(map(len, wanted.values())) < sum(map(len, expected(exchange).values()))
+            await_lines(process.stdout, wanted)
+            (finished,) = end(process)
+    assert finished.by_product == wanted
+
+
+@pytest.mark.parametrize("trouble", ["handshake_hangs", "connection_refused"])
+def test_exchange_out_of_reach(trouble: str) -> None:
+    """Within 10 s stderr says so and what works without it; once the exchange is back, so is the book."""
+    with Exchange(PAIR[:1]) as exchange:
+        if trouble == "handshake_hangs":
+            exchange.fault(trouble)
+        else:
+            exchange.close_listener()
+        with start(["dataflow:flow"], settings(exchange)) as process:
+            process.stderr.wait_for("can't be reached", timeout=10)
+            process.stderr.wait_for(
+                """python -m bytewax.run "dataflow:replay('tests/recordings')\"""", timeout=1
+            )
+            process.stderr.wait_for(f"no connection to {exchange.url}", timeout=1)
+            exchange.open_listener()
+            process.stdout.wait_for("BTC-EUR", timeout=15)
+            end(process)
+
+
+@WORKERS
+def test_refused_product(workers: str) -> None:
+    """A product that the exchange does not know ends with an ERROR; the others lose not a line."""
+    with Exchange(PAIR, rate=0) as exchange:
+        env = settings(exchange, PRODUCTS="BTC-EUR,BTC-XXX,ETH-EUR")
+        with start(["dataflow:flow", "-w", workers], env) as process:
+            error = process.stderr.wait_for("ERROR")
+            exchange.wait(lambda: all_live(exchange), 30)
+            for product in PAIR:
+                exchange.step(product, 200)
+            wanted = expected(exchange)
+            await_lines(process.stdout, wanted)
+            (finished,) = end(process)
+    assert finished.by_product == wanted
+    assert "ERROR BTC-XXX: " in error
+    assert "BTC-XXX is not a valid product" in error
+
+
+@WORKERS
+def test_all_products_refused(workers: str) -> None:
+    """With no product left the run ends by itself, with code 1."""
+    with Exchange(PAIR) as exchange:
+        env = settings(exchange, PRODUCTS="BTC-XXX,XXX-EUR")
+        finished = run(["dataflow:flow", "-w", workers], env)
+    assert finished.code == 1
+    assert finished.stdout == ""
+    refused = re.findall(r"ERROR (\S+): .* is not a valid product", finished.stderr)
+    assert sorted(refused) == ["BTC-XXX", "XXX-EUR"]
+    assert "Traceback" not in finished.stderr
+
+
+@WORKERS
+def test_crossed_book(workers: str) -> None:
+    """A lost update that leaves a book crossed costs a new connection, whichever worker has the book."""
+    with (
+        Exchange(CROSSING, rate=0, levels=50) as exchange,
+        start(["dataflow:flow", "-w", workers], settings(exchange, CROSSED_AFTER="0.5")) as process,
+    ):
+        cross_all(exchange)
+        wanted = expected(exchange)
+        await_lines(process.stdout, wanted)
+        (finished,) = end(process)
+    assert finished.by_product == wanted
+    assert_resyncs_are_told(finished.stderr)
+
+
+def test_crossed_book_in_a_cluster() -> None:
+    """The same where book and connection are in different processes."""
+    with (
+        Exchange(CROSSING, rate=0, levels=50) as exchange,
+        cluster(["dataflow:flow", "-w", "2"], settings(exchange, CROSSED_AFTER="0.5")) as (stdout, both),
+    ):
+        cross_all(exchange)
+        wanted = expected(exchange)
+        await_lines(stdout, wanted)
+        finished = end(*both)
+    assert by_product(stdout.rest()) == wanted
+    assert_resyncs_are_told("".join(process.stderr for process in finished))
+
+
+def cross_all(exchange: Exchange) -> None:
+    """Lose an update of each product, so that its book is crossed; return once all books are right again."""
+    exchange.wait(lambda: all_live(exchange), 30)
+    for product in exchange.products:
+        exchange.step(product, 20)
+        exchange.fault("update_lost", product)
+    exchange.wait(lambda: len(exchange.connections) == 2 * len(exchange.products), 10)
+    exchange.wait(lambda: all_live(exchange), 10)
+    for product in exchange.products:
+        exchange.step(product, 20)
+
+
+def assert_resyncs_are_told(stderr: str) -> None:
+    """Each product's crossed book has one warning, and there is no other."""
+    warnings = re.findall("WARNING (.*)", stderr)
+    assert sorted(warning.partition(": crossed for ")[0] for warning in warnings) == sorted(CROSSING)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PRODUCTS", ""),
+        ("PRODUCTS", "btc-usd"),
+        ("PRODUCTS", "../../x"),
+        ("PRODUCTS", "BTC-EUR,ETH-EUR,BTC-EUR"),
+        ("MIN_SPREAD", "wide"),
+        ("MIN_SPREAD", "nan"),
+        ("MIN_SPREAD", "inf"),
+        ("MIN_SPREAD", ""),
+        ("FEED_URL", "https://127.0.0.1"),
+        ("FEED_URL", "ws://127.0.0.1:port"),
+        ("FEED_URL", ""),
+        ("RECORD", "dataflow.py"),
+        ("RECORD", "/proc/nowhere"),
+        ("STALE_AFTER", "soon"),
+        ("STALE_AFTER", "0"),
+        ("CROSSED_AFTER", "-1"),
+        ("CROSSED_AFTER", "nan"),
+        ("REFRESH", "inf"),
+        ("REFRESH", ""),
+    ],
+)
+def test_wrong_setting(name: str, value: str) -> None:
+    """A setting that is wrong ends the run before it starts: code 1, one line that names it and its value."""
+    finished = run(["dataflow:flow"], {f"ORDERBOOK_{name}": value})
+    assert finished.code == 1
+    assert finished.stdout == ""
+    assert re.fullmatch(f"ORDERBOOK_{name}: {re.escape(repr(value))} .+\n", finished.stderr)

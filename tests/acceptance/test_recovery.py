@@ -1,0 +1,129 @@
+"""A replay with recovery, ended before its time and started again: nothing is lost, nothing is wrong."""
+
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.stress.kill import DURATION, attempt, check, kill_and_resume, record
+from tests.support.live import end
+from tests.support.processes import DEADLINE, ROOT, run, start
+
+Recordings = tuple[Path, dict[str, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
+    """A folder of recordings, and the lines that they must bring."""
+    folder = tmp_path_factory.mktemp("recordings")
+    return folder, record(folder, seed=1)
+
+
+def replay(folder: Path, recovery: Path) -> list[str]:
+    """The arguments of a replay with recovery."""
+    return [f"dataflow:replay({str(folder)!r}, min_spread=-1)", "-r", str(recovery), "-s", "1", "-b", "0"]
+
+
+@pytest.mark.parametrize("seed", [4, 9, 23])
+def test_killed(seed: int, recordings: Recordings) -> None:
+    """Killed at a random moment and started again, with more or fewer workers: no line lost, none wrong."""
+    folder, expected = recordings
+    print(kill_and_resume(folder, expected, seed, kills=1))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_by_a_signal(number: int, recordings: Recordings, tmp_path: Path) -> None:
+    """Told to end in the middle, with code 0, and started again: no line is missing."""
+    folder, expected = recordings
+    size = sum(len(line) + 1 for listed in expected.values() for line in listed)
+    run([str(tmp_path), "2"], module="bytewax.recovery")
+    code, begun = attempt(replay(folder, tmp_path), size, Random(number).uniform(0, DURATION / 2), number)
+    assert code == 0
+    assert 0 < len(begun) < size
+    code, resumed = attempt(replay(folder, tmp_path), size)
+    assert code == 0
+    print(check(expected, [begun, resumed]))
+
+
+def test_ended_while_nobody_reads(recordings: Recordings, tmp_path: Path) -> None:
+    """A reader that stands still does not keep a run from ending; what it was not given comes after."""
+    folder, expected = recordings
+    run([str(tmp_path), "2"], module="bytewax.recovery")
+    reader, writer = os.pipe()
+    with open(reader, "rb") as pipe:
+        with open(writer, "wb") as ours:
+            process = start(replay(folder, tmp_path), stdout=ours)
+        with process:
+            wait_until_full(reader)
+            end(process)
+        begun = pipe.read().decode()
+    resumed = run(replay(folder, tmp_path))
+    assert resumed.code == 0
+    check(expected, [begun, resumed.stdout])
+
+
+def wait_until_full(pipe: int) -> None:
+    """Wait until a pipe has no room for another piece of output."""
+    size = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+    deadline = time.monotonic() + DEADLINE
+    while int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder) < size * 0.9:
+        assert time.monotonic() < deadline, "the pipe does not fill"
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recording and with the recovery folder of a replay that has come to its end."""
+    folder = tmp_path_factory.mktemp("used")
+    for name in ("recordings", "recovery"):
+        folder.joinpath(name).mkdir()
+    shutil.copy(ROOT / "tests/recordings/BTC-EUR.jsonl", folder / "recordings")
+    run([str(folder / "recovery"), "2"], module="bytewax.recovery")
+    assert run(replay(folder / "recordings", folder / "recovery")).lines
+    return folder
+
+
+def test_at_its_end(used: Path) -> None:
+    """A replay that has come to its end has nothing left to say."""
+    again = run(replay(used / "recordings", used / "recovery"))
+    assert (again.code, again.stdout) == (0, "")
+
+
+def cut(part: Path) -> None:
+    part.write_bytes(part.read_bytes()[:5_000])
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+@pytest.mark.parametrize(
+    ("harm", "complaint"),
+    [
+        (lambda folder: shutil.rmtree(folder / "recovery"), "does not exist"),
+        (lambda folder: [part.unlink() for part in folder.glob("recovery/*")], "No recovery partitions"),
+        (lambda folder: Path(folder, "recovery/part-0.sqlite3").unlink(), "Missing recovery partitions"),
+        (lambda folder: cut(folder / "recovery/part-0.sqlite3"), "DatabaseCorrupt"),
+        (
+            lambda folder: Path(folder, "recordings/BTC-EUR.jsonl").rename(folder / "recordings/x.jsonl"),
+            "BTC-EUR.jsonl",
+        ),
+    ],
+    ids=["missing", "empty", "a part is lost", "a part is corrupt", "of other files"],
+)
+def test_recovery_folder_of_no_use(
+    harm: Callable[[Path], object], complaint: str, workers: str, used: Path, tmp_path: Path
+) -> None:
+    """A recovery folder that can't be used ends the run with code 1, neither silent nor hanging."""
+    folder = tmp_path / "copy"
+    shutil.copytree(used, folder)
+    harm(folder)
+    finished = run([*replay(folder / "recordings", folder / "recovery"), "-w", workers])
+    assert finished.code == 1
+    assert finished.stdout == ""
+    assert complaint in finished.stderr

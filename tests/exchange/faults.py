@@ -1,0 +1,281 @@
+"""The named faults of the simulated exchange, each a function that says what goes over the wire.
+
+The exchange's true books and its transcript stay right throughout. Frames that are not to be
+trusted stand in `lies`; they are faults too.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Response
+
+from tests.exchange.lies import LIES, Lie, lie
+from tests.exchange.trouble import FAULTS, Accepted, Act, AtOnce, Fault, Handshake, Stream, Subscribe, fault
+
+YEAR_ONE = -62_135_596_800.0
+"""The first second of the year 1, in seconds since 1970."""
+
+
+# Connecting
+
+
+@fault(AtOnce, seconds=1)
+async def connection_refused(now: AtOnce) -> None:
+    """The listening socket is closed for a while; open connections go on."""
+    now.venue.close_listener()
+    await asyncio.sleep(now.seconds)
+    await now.venue.open_listener()
+
+
+def http(status: int) -> None:
+    """Enter the fault of a handshake that is answered with a status."""
+
+    async def act(handshake: Handshake) -> Response:
+        return handshake.socket.respond(status, f"{status}\n")
+
+    act.__name__ = f"http_{status}"
+    fault(Handshake)(act)
+
+
+for status in (403, 429, 503):
+    http(status)
+
+
+@fault(Handshake)
+async def handshake_hangs(handshake: Handshake) -> None:
+    """The handshake is never answered."""
+    await handshake.socket.wait_closed()
+
+
+@fault(Accepted)
+async def dropped_at_once(accepted: Accepted) -> None:
+    """The TCP connection is aborted as soon as the handshake is over."""
+    accepted.connection.socket.transport.abort()
+
+
+# Subscribing
+
+
+@fault(Subscribe, seconds=2)
+async def ack_late(subscribe: Subscribe) -> None:
+    """The acknowledgement, and all that follows it, comes late."""
+    await asyncio.sleep(subscribe.seconds)
+    subscribe.acknowledge()
+    subscribe.introduce()
+
+
+@fault(Subscribe)
+async def ack_missing(subscribe: Subscribe) -> None:
+    """The snapshot and all that follows come without an acknowledgement."""
+    subscribe.introduce()
+
+
+@fault(Subscribe)
+async def ack_after_snapshot(subscribe: Subscribe) -> None:
+    """The acknowledgement comes after the snapshot."""
+    subscribe.introduce()
+    subscribe.acknowledge()
+
+
+@fault(Subscribe, by_chance=False)
+async def unknown_product(subscribe: Subscribe) -> None:
+    """The subscribe fails because the product, it says, is not a valid one."""
+    subscribe.refuse(f"{subscribe.subscription.products[0]} is not a valid product")
+
+
+@fault(Subscribe)
+async def another_error(subscribe: Subscribe) -> None:
+    """The subscribe fails for a reason that may pass."""
+    subscribe.refuse("Internal error")
+
+
+@fault(Subscribe, seconds=3)
+async def snapshot_late(subscribe: Subscribe) -> None:
+    """Updates and heartbeats come at once, the snapshot later."""
+    subscribe.acknowledge()
+    for product in subscribe.subscription.products:
+        subscribe.venue.follow(subscribe.connection, product, subscribe.subscription)
+    await asyncio.sleep(subscribe.seconds)
+    subscribe.introduce()
+
+
+@fault(Subscribe)
+async def snapshot_never(subscribe: Subscribe) -> None:
+    """Acknowledgement and heartbeats come, but neither snapshot nor update ever does."""
+    subscribe.acknowledge()
+    heartbeats = replace(subscribe.subscription, channels=["heartbeat"])
+    for product in heartbeats.products:
+        subscribe.venue.follow(subscribe.connection, product, heartbeats)
+
+
+@fault(Subscribe)
+async def snapshot_over_1_mib(subscribe: Subscribe) -> None:
+    """The snapshot has 1 MiB of white space in it: valid, and to be taken."""
+    subscribe.acknowledge()
+    subscribe.introduce(padding=2**20)
+
+
+@fault(Subscribe, by_chance=False)
+async def snapshot_over_64_mib(subscribe: Subscribe) -> None:
+    """The snapshot has 64 MiB of white space in it: too much."""
+    subscribe.acknowledge()
+    subscribe.introduce(padding=2**26)
+
+
+# Losing the connection
+
+
+@fault(Stream, last=True)
+async def dropped_in_mid_frame(stream: Stream) -> None:
+    """The TCP connection ends in the middle of a websocket frame."""
+    socket = stream.connection.socket
+    if stream.connection.backlog is None:  # a slow link is in the middle of one as it is
+        socket.protocol.send_text(lie(stream.product, stream.bid_price))
+        frame = b"".join(socket.protocol.data_to_send())
+        socket.transport.write(frame[: len(frame) // 2])
+    socket.transport.close()
+
+
+@fault(Stream, last=True)
+async def closed_1001(stream: Stream) -> None:
+    """The exchange says that it is going away."""
+    await stream.connection.socket.close(1001)
+
+
+@fault(Stream, last=True)
+async def closed_1006(stream: Stream) -> None:
+    """The TCP connection is aborted without a close frame."""
+    stream.connection.socket.transport.abort()
+
+
+@fault(Stream, last=True)
+async def closed_1011(stream: Stream) -> None:
+    """The exchange says that it has met an internal error."""
+    await stream.connection.socket.close(1011)
+
+
+@fault(Stream, last=True)
+async def silence_without_heartbeats(stream: Stream) -> None:
+    """Nothing more is ever sent on the connection, which stays open."""
+    stream.connection.muted = True
+
+
+# A stream that is odd but right
+
+
+@fault(Stream, seconds=8)
+async def silence_with_heartbeats(stream: Stream) -> None:
+    """The market stands still for a while; heartbeats go on."""
+    stream.venue.quiet[stream.product] += 1
+    await asyncio.sleep(stream.seconds)
+    stream.venue.quiet[stream.product] -= 1
+
+
+@fault(Stream)
+async def snapshot_again(stream: Stream) -> None:
+    """Two more snapshots come in mid-stream, an update between them."""
+    venue, product = stream.venue, stream.product
+    stream.send(venue.markets[product].snapshot())
+    venue.step(product)
+    stream.send(venue.markets[product].snapshot())
+
+
+@fault(Stream)
+async def unknown_type(stream: Stream) -> None:
+    """A frame of a type that nobody knows, with changes in it that are none."""
+    stream.send(lie(stream.product, stream.bid_price).replace(b"l2update", b"l2forecast"))
+
+
+@fault(Stream)
+async def update_repeated(stream: Stream) -> None:
+    """An update comes twice."""
+    update = stream.venue.markets[stream.product].update()
+    stream.venue.say(stream.product, update)
+    stream.send(update)
+
+
+@fault(Stream)
+async def burst(stream: Stream) -> None:
+    """1,000 updates come at once, to all who stream the product."""
+    for _ in range(1_000):
+        stream.venue.step(stream.product)
+
+
+@fault(Stream)
+async def time_jumps(stream: Stream) -> None:
+    """Updates of an hour ahead and of an hour ago, to all who stream the product."""
+    market = stream.venue.markets[stream.product]
+    for shift in (3_600.0, -3_600.0):
+        stream.venue.say(stream.product, market.update(at=market.clock() + shift))
+
+
+@fault(Stream)
+async def time_year_one(stream: Stream) -> None:
+    """An update of the first second of the year 1, to all who stream the product."""
+    update = stream.venue.markets[stream.product].update(at=YEAR_ONE)
+    stream.venue.say(stream.product, update)
+
+
+@fault(Stream, seconds=3)
+async def slow_link(stream: Stream) -> None:
+    """For a while frames trickle, 64 bytes each 10 ms, in fragments; then what piled up follows."""
+    loop = asyncio.get_running_loop()
+    connection, venue = stream.connection, stream.venue
+    if connection.backlog is not None:
+        return
+    end = loop.time() + stream.seconds
+    backlog: list[tuple[str, bytes]] = []
+    connection.backlog = backlog
+
+    async def trickle(frame: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(frame), 64):
+            yield frame[start : start + 64]
+            await asyncio.sleep(0.01 if loop.time() < end else 0)
+
+    try:
+        while backlog or loop.time() < end:
+            if not backlog:
+                await asyncio.sleep(0.01)
+                continue
+            product, frame = backlog.pop(0)
+            venue.note(connection, product, frame)
+            await connection.socket.send(trickle(frame), text=True)
+    except ConnectionClosed:
+        pass
+    finally:
+        connection.backlog = None
+
+
+# A stream that is wrong
+
+
+@fault(Stream, last=True)
+async def update_lost(stream: Stream) -> None:
+    """The first of the two updates of a leap is lost, which leaves this client's book crossed."""
+    first, second = stream.venue.markets[stream.product].leap()
+    stream.venue.say(stream.product, first, deaf=stream.connection)
+    stream.venue.say(stream.product, second)
+
+
+@fault(Stream, last=True)
+async def error_in_mid_stream(stream: Stream) -> None:
+    """An error message comes in mid-stream."""
+    stream.venue.refuse(stream.connection, "Internal error")
+
+
+def telling(frame: Lie) -> Act:
+    """The fault that is one frame which is not to be trusted."""
+
+    async def act(stream: Stream) -> None:
+        stream.send(frame(stream.product, stream.bid_price))
+
+    return act
+
+
+for name, frame in LIES.items():
+    FAULTS[name] = Fault(name, Stream, telling(frame), seconds=0.0, last=True, by_chance=True)
+
+BY_CHANCE = tuple(name for name, fault in FAULTS.items() if fault.by_chance)
+"""The faults that a client can get over by itself."""

@@ -1,0 +1,143 @@
+"""The random market goes on for ever, says what its book is, and looks like a real one."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from orderbook.book import OrderBookState, OrderBookSummary
+from orderbook.coinbase.messages import L2Update, Snapshot, decode
+from tests.exchange.market import Market, market
+from tests.support.listener import PRODUCT
+from tests.support.oracle import Oracle
+
+
+def test_a_market_is_the_same_for_the_same_seed() -> None:
+    """Equal arguments give equal frames, byte by byte; another seed gives others."""
+    frames = [
+        [made.snapshot(), *(made.update() for _ in range(50)), made.heartbeat(), made.match()]
+        for made in (market("ETH-EUR", seed, clock=lambda: 1.75) for seed in (1, 1, 2))
+    ]
+    assert frames[0] == frames[1] != frames[2]
+
+
+@pytest.mark.parametrize("product", ["BTC-EUR", "ETH-EUR", PRODUCT])
+def test_a_market_goes_on_as_it_began(product: str) -> None:
+    """The book is what its frames say, never crossed, keeps its size; its top moves, its spread varies."""
+    moving = market(product, 1)
+    oracle = Oracle(product)
+    oracle.apply(moving.snapshot())
+    began = len(oracle.bids), len(oracle.asks)
+    spreads, bids = [], set()
+    for _ in range(3_000):
+        top = oracle.judge(moving.update())
+        assert top is not None and top[:4] == moving.best()
+        spreads.append(top.spread / top.ask_price)
+        bids.add(top.bid_price)
+    assert moving.book() == (oracle.bids, oracle.asks)
+    for levels, first in zip((oracle.bids, oracle.asks), began, strict=True):
+        assert 0.85 * first < len(levels) < 1.15 * first
+    assert len(bids) > 50
+    assert 0.02 < sum(spread > 0.0001 for spread in spreads) / len(spreads) < 0.98
+
+
+@pytest.mark.parametrize("changes", [1, 10, 22, 1_000])
+def test_an_update_has_as_many_changes_as_asked_for(changes: int) -> None:
+    """And the book is still right after it."""
+    moving, oracle = market(PRODUCT, 1), Oracle(PRODUCT)
+    oracle.apply(moving.snapshot())
+    for _ in range(100):
+        frame = moving.update(changes)
+        assert len(json.loads(frame)["changes"]) == changes
+        assert oracle.judge(frame) is not None
+    assert moving.book() == (oracle.bids, oracle.asks)
+    assert len(json.loads(market(PRODUCT, 1, changes=changes).update())["changes"]) == changes
+
+
+class Shape:
+    """The figures of a stream of frames that a market should share with the real feed."""
+
+    def __init__(self, frames: list[bytes]) -> None:
+        self.changes: list[int] = []
+        self.moves = 0
+        books: dict[str, OrderBookState] = {}
+        tops: dict[str, tuple[float, float]] = {}
+        self.ordered = True
+        self.what: Counter[str] = Counter()
+        present: dict[str, set[tuple[str, float]]] = {}
+        for frame in frames:
+            message = json.loads(frame)
+            if message["type"] == "snapshot":
+                sides = (("buy", message["bids"]), ("sell", message["asks"]))
+                present[message["product_id"]] = {(side, float(p)) for side, book in sides for p, _ in book}
+            if message["type"] not in ("snapshot", "l2update"):
+                continue
+            book = books.setdefault(message["product_id"], OrderBookState())
+            book.update(cast(Snapshot | L2Update, decode(frame)))
+            summary = book.summarize()
+            assert isinstance(summary, OrderBookSummary)
+            top = summary.bid_price, summary.ask_price
+            self.moves += tops.setdefault(message["product_id"], top) != top
+            tops[message["product_id"]] = top
+            if message["type"] == "snapshot":
+                continue
+            self.changes.append(len(message["changes"]))
+            self.ordered &= message["changes"] == sorted(message["changes"], key=lambda change: change[0])
+            levels = present[message["product_id"]]
+            for side, price, size in message["changes"]:
+                level = side, float(price)
+                gone = float(size) == 0
+                self.what["delete" if gone else "set"] += 1
+                self.what["absent"] += gone and level not in levels
+                (levels.discard if gone else levels.add)(level)
+
+    @property
+    def mean(self) -> float:
+        """Changes an update."""
+        return sum(self.changes) / len(self.changes)
+
+    @property
+    def moving(self) -> float:
+        """The share of the updates that move the best bid or ask."""
+        return self.moves / len(self.changes)
+
+    @property
+    def absent(self) -> float:
+        """The share of the deletes that name no level."""
+        return self.what["absent"] / self.what["delete"]
+
+    @property
+    def deletes(self) -> float:
+        """The share of the changes that are deletes."""
+        return self.what["delete"] / (self.what["delete"] + self.what["set"])
+
+
+def test_updates_look_like_the_real_ones(capture: Path) -> None:
+    """Changes an update, moves of the top, deletes, and the order of the sides, as in a real minute."""
+    frames = []
+    for product in ("BTC-USD", "ETH-USD"):
+        moving: Market = market(product, 1)
+        frames += [moving.snapshot(), *(moving.update() for _ in range(1_000))]
+    made, real = Shape(frames), Shape(capture.read_bytes().splitlines())
+    assert made.ordered and real.ordered
+    assert made.mean == pytest.approx(real.mean, rel=0.2)
+    assert max(made.changes) <= max(real.changes)
+    assert real.moving / 3 < made.moving < 3 * real.moving
+    assert made.deletes == pytest.approx(real.deletes, abs=0.1)
+    assert made.absent == pytest.approx(real.absent, abs=0.06)
+
+
+def test_who_misses_the_first_part_of_a_leap_has_a_crossed_book() -> None:
+    """It stays crossed for hundreds of updates, while the true book never is."""
+    for seed in range(10):
+        moving = market(PRODUCT, seed)
+        right, wrong = Oracle(PRODUCT), Oracle(PRODUCT)
+        for oracle in (right, wrong):
+            oracle.apply(moving.snapshot())
+        first, second = moving.leap()
+        assert right.apply(first) and right.apply(second) and wrong.apply(second) is None
+        for _ in range(200):
+            update = moving.update()
+            assert right.judge(update) is not None and wrong.judge(update) is None

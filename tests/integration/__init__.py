@@ -1,0 +1,1 @@
+"""Tests of this process against the simulated exchange."""

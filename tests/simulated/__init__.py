@@ -1,1 +1,0 @@
-"""The inside of the simulated exchange, `tests/exchange.py`: markets, its side of the wire, faults."""

@@ -1,0 +1,1 @@
+"""Tests without a socket or a process."""

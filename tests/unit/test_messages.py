@@ -1,0 +1,255 @@
+"""What `decode` makes of a frame, good or bad; `python -m tests.stress.fuzz` is the long form."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orderbook.coinbase.messages import (
+    BadFrame,
+    Change,
+    Error,
+    Heartbeat,
+    L2Update,
+    Level,
+    Message,
+    Snapshot,
+    Subscriptions,
+    decode,
+)
+from tests.stress.fuzz import LONGEST_TEXT, LONGEST_TIME, fuzz
+
+ROUNDS = 5_000  # of the fuzz test
+TIME = "2026-09-30T02:03:12.699555Z"
+
+
+def update(changes: str) -> bytes:
+    """An update with these changes, as they stand in JSON."""
+    return f'{{"type":"l2update","product_id":"ABC-EUR","changes":[{changes}]}}'.encode()
+
+
+KNOWN: dict[str, tuple[bytes, Message]] = {
+    "snapshot": (
+        b'{"type":"snapshot","product_id":"ABC-EUR","asks":[["12.34","0.50000000"],["12.40","7"]],'
+        b'"bids":[["12.30","1.25000000"]],"time":"2026-09-30T02:03:12.699555Z"}',
+        Snapshot("ABC-EUR", [Level(12.3, 1.25)], [Level(12.34, 0.5), Level(12.4, 7.0)], TIME),
+    ),
+    "update": (
+        b'{"type":"l2update","product_id":"ABC-EUR","changes":[["buy","12.31","0.00000001"],'
+        b'["sell","12.34","0.00000000"]],"time":"2026-09-30T02:03:12.699555Z"}',
+        L2Update("ABC-EUR", [Change("buy", 12.31, 1e-8), Change("sell", 12.34, 0.0)], TIME),
+    ),
+    "heartbeat": (
+        b'{"type":"heartbeat","last_trade_id":77,"product_id":"ABC-EUR","sequence":9001,'
+        b'"time":"2026-09-30T02:03:12.699555Z"}',
+        Heartbeat("ABC-EUR", TIME),
+    ),
+    "ack": (
+        b'{"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["ABC-EUR"],'
+        b'"account_ids":null}]}',
+        Subscriptions(),
+    ),
+    "error": (
+        b'{"type":"error","message":"Failed to subscribe","reason":"ABC-XXX is not a valid product"}',
+        Error("Failed to subscribe", "ABC-XXX is not a valid product"),
+    ),
+    "error without a reason": (b'{"type":"error","message":"Slow down"}', Error("Slow down", "")),
+    "time of year 1": (
+        b'{"type":"l2update","product_id":"ABC-EUR","changes":[],"time":"0001-01-01T00:00:00.000000Z"}',
+        L2Update("ABC-EUR", [], "0001-01-01T00:00:00.000000Z"),
+    ),
+    "snapshot without a time": (
+        b'{"type":"snapshot","product_id":"ABC-EUR","asks":[],"bids":[]}',
+        Snapshot("ABC-EUR", [], [], None),
+    ),
+    "update without a time": (update(""), L2Update("ABC-EUR", [], None)),
+    "heartbeat without a time": (
+        b'{"type":"heartbeat","product_id":"ABC-EUR"}',
+        Heartbeat("ABC-EUR", None),
+    ),
+    "type last, white space, a field that is new": (
+        b' {"product_id": "ABC-EUR",\t"colour": {"a": [1]},\r\n"type": "heartbeat"}\n',
+        Heartbeat("ABC-EUR", None),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_types_become_typed_messages(name: str) -> None:
+    """A frame of a known type becomes its message, with each field in its place and numbers as floats."""
+    frame, message = KNOWN[name]
+    decoded = decode(frame)
+    assert type(decoded) is type(message)
+    assert decoded == message
+
+
+@pytest.mark.parametrize("kind", ["match", "ticker", "last_match", "status", "one of tomorrow", ""])
+def test_unknown_types_are_passed_over(kind: str) -> None:
+    """The exchange adds types: one that is not known is no error, whatever else is in it."""
+    assert decode(json.dumps({"type": kind, "product_id": 5, "changes": [["buy", "-1"]]}).encode()) is None
+
+
+UPDATE, SNAPSHOT = KNOWN["update"][0], KNOWN["snapshot"][0]
+
+# What is wrong: the frame, then what the text must name: the place in the frame, and what stands there.
+BAD: dict[str, tuple[bytes, str, str]] = {
+    **{
+        f"price {price}": (update(f'["buy",{price},"1"]'), "changes[0][1]", price.strip('"'))
+        for price in (
+            *('"NaN"', '"nan"', '"inf"', '"Infinity"', '"-inf"', '"0"', '"0.00"', '"-0"', '"-12.5"'),
+            *('"1e301"', '"1e400"', '"0.-10000"', '"1_0"', '" 1"', '"0x10"', '"12,5"', '""', '"1.2.3"'),
+            *("0", "-12.5", "1e+301", "1e400", "true", "[]", "{}"),
+        )
+    },
+    **{
+        f"size {size}": (update(f'["buy","2","1"],["sell","1",{size}]'), "changes[1][2]", size.strip('"'))
+        for size in ('"NaN"', '"inf"', '"-1"', '"-1e-8"', '"1e301"', '"1e400"', '"0.-10000"', "-1", "1e400")
+    },
+    "price null": (update('["buy",null,"1"]'), "changes[0][1]", "null"),
+    "bare NaN": (update('["buy",NaN,"1"]'), "byte", "NaN"),
+    "snapshot price": (SNAPSHOT.replace(b"12.30", b"-12.30"), "bids[0][0]", "-12.30"),
+    "snapshot size": (SNAPSHOT.replace(b'"7"', b'"0.-10000"'), "asks[1][1]", "0.-10000"),
+    "side": (update('["hold","1","1"]'), "changes[0][0]", "hold"),
+    "side number": (update('[1,"1","1"]'), "changes[0][0]", "1"),
+    "two items": (update('["buy","1"]'), "changes[0]", "['buy', '1']"),
+    # Who adds an item to a change may have given it a meaning that a book must not miss.
+    "four items": (update('["buy","1","1","odd"]'), "array", "odd"),
+    "level of three items": (SNAPSHOT.replace(b'"7"', b'"7","odd"'), "array", "odd"),
+    "level of one item": (SNAPSHOT.replace(b',"7"', b""), "asks[1]", "12.40"),
+    "change is no array": (update('{"side":"buy"}'), "changes[0]", "{'side': 'buy'}"),
+    "no changes": (b'{"type":"l2update","product_id":"ABC-EUR"}', "changes", "ABC-EUR"),
+    "no product": (b'{"type":"heartbeat"}', "product_id", "heartbeat"),
+    "no message": (b'{"type":"error","reason":"because"}', "message", "because"),
+    "no bids": (b'{"type":"snapshot","product_id":"ABC-EUR","asks":[]}', "bids", "ABC-EUR"),
+    "product null": (b'{"type":"heartbeat","product_id":null}', "product_id", "null"),
+    "time number": (b'{"type":"heartbeat","product_id":"ABC-EUR","time":5}', "time", "5"),
+    "no type": (b'{"product_id":"ABC-EUR"}', "type", "ABC-EUR"),
+    "type number": (b'{"type":5}', "type", "5"),
+    "type null": (b'{"type":null}', "type", "null"),
+    "array": (b'["snapshot"]', "array", "snapshot"),
+    "string": (b'"snapshot"', "str", "snapshot"),
+    "number": (b"17", "int", "17"),
+    "null": (b"null", "null", "null"),
+    "empty": (b"", "truncated", "b''"),
+    "white space": (b" \n", "truncated", "b' \\n'"),
+    "not JSON": (b"<html>", "byte 0", "<html>"),
+    "not UTF-8": (UPDATE.replace(b"ABC", b"\xff\xfe"), "utf-8", "\\xff"),
+    "half a surrogate pair": (UPDATE.replace(b"ABC", b"\\ud800"), "", "ud800"),
+    "doubled": (UPDATE * 2, "byte", "l2update"),
+    "doubled, a line each": (UPDATE + b"\n" + UPDATE, "byte", "l2update"),
+    "bad number, then cut": (update('["buy","-1","1"]')[:-1], "", "-1"),
+    "bad number, then more": (update('["buy","-1","1"]') + b"x", "", "-1"),
+    "bad number, field twice": (update('["buy","-1","1"]')[:-1] + b',"changes":[]}', "", "-1"),
+    "bad number, not UTF-8 after": (update('["buy","-1","1"]')[:-1] + b',"x":"\xff"}', "", "-1"),
+    "unknown type, cut": (b'{"type":"match","size":', "", "match"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_frames_name_place_and_value(name: str) -> None:
+    """A frame that can't be trusted is a `BadFrame` that says where it is wrong, and what stands there."""
+    frame, place, value = BAD[name]
+    with pytest.raises(BadFrame) as caught:
+        decode(frame)
+    text = str(caught.value)
+    assert place in text
+    # Python's spelling of JSON's constants is as good.
+    assert value in text or {"null": "None", "true": "True"}.get(value, value) in text
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000])
+@pytest.mark.parametrize(
+    "around", ['{"type":"heartbeat","product_id":"A","x":@}', '{"type":"match","x":@}', "@"]
+)
+@pytest.mark.parametrize("pair", ["[]", '{"a":}'])
+def test_nesting_without_end_is_refused(around: str, pair: str, depth: int) -> None:
+    """Nesting that would exhaust the stack is a `BadFrame`, in a field that nobody reads too."""
+    nested = pair[:-1] * depth + "1" + pair[-1] * depth
+    with pytest.raises(BadFrame):
+        decode(around.replace("@", nested).encode())
+
+
+@pytest.mark.parametrize("place", ['["buy",@,"1"]', '["buy","1",@]', "@"])
+def test_nesting_in_the_place_of_a_number_is_refused(place: str) -> None:
+    """The text is made without descending into what is nested."""
+    with pytest.raises(BadFrame):
+        decode(update(place.replace("@", "[" * 2_000 + "]" * 2_000)))
+
+
+@pytest.mark.parametrize("name", ["update", "snapshot", "heartbeat", "ack", "error", "a bad one", "unknown"])
+def test_a_frame_cut_anywhere_is_refused(name: str) -> None:
+    """A frame that lost its end is never taken for a whole one, wherever it was cut."""
+    others = {"a bad one": update('["buy","-1","1"]'), "unknown": b'{"type":"match","size":"0.1"}'}
+    frame = others[name] if name in others else KNOWN[name][0]
+    for end in range(len(frame)):
+        with pytest.raises(BadFrame):
+            decode(frame[:end])
+
+
+@pytest.mark.parametrize("zero", ["0", "0.00", "0E-8", "0e0", "-0", "-0.0", "0.00000000"])
+def test_zero_in_any_spelling_is_a_size_of_0(zero: str) -> None:
+    """A size of zero, which deletes, is 0 however it is spelled, as a string or a number."""
+    message = decode(update(f'["buy","1","{zero}"],["sell","2",{zero}]'))
+    assert isinstance(message, L2Update)
+    assert [change.size for change in message.changes] == [0, 0]
+
+
+@st.composite
+def decimals(draw: st.DrawFn) -> str:
+    """A number at or above 0 of up to 17 digits, as the exchange may spell it."""
+    digits = draw(st.text("0123456789", min_size=1, max_size=17))
+    point = draw(st.integers(0, len(digits)))
+    whole = digits[:point].lstrip("0") or "0"  # JSON knows no leading zeros
+    exponent = draw(st.just("") | st.builds("{}{}".format, st.sampled_from("eE"), st.integers(-30, 30)))
+    return whole + (f".{digits[point:]}" if digits[point:] else "") + exponent
+
+
+@given(st.lists(st.tuples(decimals(), decimals()), max_size=4))
+def test_numbers_are_exactly_what_they_spell(levels: list[tuple[str, str]]) -> None:
+    """A string or number becomes the very float that Python's `float` makes of its text."""
+    levels = [(price, size) for price, size in levels if float(price)]
+    expected = [Level(float(price), float(size)) for price, size in levels]
+    quoted = ",".join(f'["{price}","{size}"]' for price, size in levels)
+    bare = ",".join(f"[{price},{size}]" for price, size in levels)
+    message = decode(f'{{"type":"snapshot","product_id":"A","bids":[{quoted}],"asks":[{bare}]}}'.encode())
+    assert isinstance(message, Snapshot)
+    assert message.bids == expected
+    assert message.asks == expected
+
+
+LONG = "x" * 1_000_000
+
+
+LONG_FRAMES = {
+    "side": update(f'["{LONG}","1","1"]'),
+    "price": update(f'["buy","{LONG}","1"]'),
+    "price of many digits": update(f'["buy",{"1" * 100_000},"1"]'),
+    "price that is an array": update(f'["buy",[{"1," * 100_000}1],"1"]'),
+    "many changes": update('["buy","1","1"],' * 30_000 + '["buy","1","-1"]'),
+    "type of a cut frame": f'{{"type":"{LONG}"'.encode(),
+    "product in an array": f'{{"type":"heartbeat","product_id":["{LONG}"]}}'.encode(),
+    "field": f'{{"{LONG}":1}}'.encode(),
+    "time of a cut frame": f'{{"type":"heartbeat","product_id":"A","time":"{LONG}"'.encode(),
+    "not JSON": LONG.encode(),
+    "not UTF-8": b"\xff" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("name", LONG_FRAMES)
+def test_a_long_frame_has_a_short_text(name: str) -> None:
+    """However long the frame, what is said of it fits a log's line, and is said within a second."""
+    began = time.perf_counter()
+    with pytest.raises(BadFrame) as caught:
+        decode(LONG_FRAMES[name])
+    assert time.perf_counter() - began < LONGEST_TIME
+    assert 0 < len(str(caught.value)) < LONGEST_TEXT
+
+
+def test_hostile_frames_give_a_message_none_or_bad_frame() -> None:
+    """Nothing else ever comes of a frame, and no number out of bounds gets through."""
+    counts, wrong = fuzz(ROUNDS, seed=20_260_930)
+    assert not wrong, "\n".join([f"{len(wrong)} of {ROUNDS} frames", *wrong[:5]])
+    assert counts["BadFrame"] > ROUNDS / 3, "hardly a frame was bad"
+    assert counts["L2Update"] > ROUNDS / 100, "hardly a frame was good"

@@ -1,0 +1,114 @@
+"""The witness itself: it is fooled by nothing, and accuses nobody who only left early."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.exchange.connection import Sent
+from tests.exchange.lies import LIES
+from tests.exchange.market import Market
+from tests.support.oracle import lines
+from tests.support.witness import Witness
+
+PRODUCT = "BTC-EUR"
+
+
+def frame(letter: str) -> bytes:
+    """A frame that brings a line of its own for each letter."""
+    bid = str(ord(letter))
+    return json.dumps(
+        {"type": "snapshot", "product_id": PRODUCT, "bids": [[bid, "1"]], "asks": [["1000", "1"]]}
+    ).encode()
+
+
+def line(letter: str) -> str:
+    """The line that a letter's frame brings."""
+    return lines([frame(letter)])[PRODUCT][0]
+
+
+def accused(connections: list[str], printed: str) -> list[str]:
+    """The letters that the witness says are wrong, where each letter is a frame sent, or a line printed.
+
+    A `!` is a frame that can't be trusted.
+    """
+    witness = Witness(PRODUCT)
+    for number, letters in enumerate(connections):
+        for letter in letters:
+            sent = LIES["not_json"](PRODUCT, 1.0) if letter == "!" else frame(letter)
+            witness.sent(Sent(0.0, number, sent))
+    by_line = {}
+    for letter in printed:
+        by_line[line(letter)] = letter
+        witness.heard(line(letter))
+    return [by_line[wrong] for wrong in witness.wrong]
+
+
+@pytest.mark.parametrize(
+    ("connections", "printed"),
+    [
+        (["ABC"], "ABC"),
+        (["ABC", "DEF"], "ABCDEF"),
+        (["ABC", "DEF"], "ADEF"),  # left early
+        (["ABC", "DEF"], "DE"),  # left before anything was printed
+        (["AAB"], "AAB"),  # equal lines
+        (["AAA", "AAB"], "AAAAB"),
+        (["AA", "AB", "AC"], "AAAC"),
+        (["AB!C", "AD"], "ABAD"),  # up to a lie, and anew
+    ],
+)
+def test_what_is_right(connections: list[str], printed: str) -> None:
+    """Equal lines, and connections that were left early, are no fault."""
+    assert accused(connections, printed) == []
+
+
+@pytest.mark.parametrize(
+    ("connections", "printed", "wrong"),
+    [
+        (["ABCD"], "ABD", "D"),  # a line is missing
+        (["ABC"], "BC", "BC"),  # the first one is
+        (["AABC"], "ABC", "BC"),  # one of two equal ones is
+        (["AB!CD"], "ABC", "C"),  # after a lie
+        (["!AB", "CD"], "ACD", "A"),
+        (["ABC", "DEF"], "ADEB", "B"),  # of a connection that was left
+        (["ABC", "DEF", "GHI"], "GD", "D"),
+        (["ABC"], "AABC", "A"),  # twice
+        (["ABC", "DEF"], "ABBDEF", "B"),
+        (["ABC"], "ABX", "X"),  # never called for
+        ([], "A", "A"),
+    ],
+)
+def test_what_is_wrong(connections: list[str], printed: str, wrong: str) -> None:
+    """A line that is missing, doubled, made up, or of a frame or a connection that is past, is told."""
+    assert "".join(accused(connections, printed)) == wrong
+
+
+def test_altered_digit() -> None:
+    """One digit that is another one is told, wherever in a line it stands."""
+    market = Market(PRODUCT, 1, levels=5, mid=600, spread_ticks=8, gap_ticks=4)
+    snapshot, update = market.snapshot(), market.update()
+    right = lines([snapshot, update])[PRODUCT]
+    digits = [place for place, letter in enumerate(right[1]) if letter.isdigit()]
+    assert len(digits) > 20
+    for place in digits:
+        witness = Witness(PRODUCT)
+        for sent in (snapshot, update):
+            witness.sent(Sent(0.0, 0, sent))
+        digit = str((int(right[1][place]) + 1) % 10)
+        altered = right[1][:place] + digit + right[1][place + 1 :]
+        witness.heard(right[0])
+        witness.heard(altered)
+        assert witness.wrong == [altered]
+
+
+letters = st.text("AB", max_size=5)
+
+
+@given(connections=st.lists(letters, max_size=4), printed=st.text("AB", max_size=12))
+def test_any(connections: list[str], printed: str) -> None:
+    """Where most lines are equal, it says what comes of trying every way to read them."""
+    # Of each connection the beginning, in order: (A(B(C)?)?)? for one that was sent ABC.
+    pattern = "".join(f"({'('.join(sent)}" + ")?" * len(sent) for sent in connections if sent)
+    assert bool(accused(connections, printed)) == (re.fullmatch(pattern, printed) is None)
