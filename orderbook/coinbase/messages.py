@@ -1,10 +1,9 @@
-"""What the exchange says: its messages, typed, and `decode`, which makes them of a frame's bytes.
+"""Messages of a product, typed and checked, the same whichever feed they came from.
 
-A frame is hostile until `decode` has checked it: every price is above 0, every size 0 or above, both
-finite and at most 1e300, all in the one pass that also turns them into floats.
+A frame is hostile until it has been decoded into one of these: every price is above 0, every size 0 or
+above, both finite and at most 1e300, all in the one pass that also turns them into floats.
 """
 
-import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,14 +13,14 @@ Size = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
 
 
 class BadFrame(ValueError):
-    """A frame that can't be trusted; the text says where it is wrong, and what stands there."""
+    """A frame that can't be trusted; the text names the place in the frame and the value that stands there."""
 
 
-# Levels and changes are kept out of the garbage collector's sight (gc=False): they hold no
-# containers, and a snapshot makes 45,000 of them at once. An item too many is refused: it may have a
-# meaning that the book would miss.
+# Levels and changes are invisible to the garbage collector (gc=False): they hold no containers, and a
+# snapshot makes 45,000 of them at once. An item too many is refused: it may have a meaning that the book
+# would miss.
 class Level(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    """A price and the size that is on offer there, as in `["2671.33","0.24000910"]`."""
+    """A price and the size on offer there, as in `["2671.33","0.24000910"]`."""
 
     price: Price
     size: Size
@@ -63,72 +62,4 @@ class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat"):
     time: str | None = None
 
 
-# {"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["BTC-USD"]}]}
-class Subscriptions(msgspec.Struct, tag_field="type", tag="subscriptions"):
-    """The acknowledgement of a subscribe; its place among the other messages is not promised.
-
-    Nothing in it matters: what counts is that a snapshot comes.
-    """
-
-
-# {"type":"error","message":"Failed to subscribe","reason":"BTC-XXX is not a valid product"}
-class Error(msgspec.Struct, tag_field="type", tag="error"):
-    """A request that the exchange refuses, and why."""
-
-    message: str
-    reason: str = ""
-
-
-BookMessage = Snapshot | L2Update | Heartbeat  # those of a product
-Message = BookMessage | Subscriptions | Error
-
-
-class _Typed(msgspec.Struct):
-    type: str
-
-
-# strict=False takes numbers that are spelled as strings, as the exchange spells them.
-_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message, strict=False)
-_type_decoder = msgspec.json.Decoder(_Typed)
-_KNOWN_TYPES = {kind.__struct_config__.tag for kind in (Snapshot, L2Update, Heartbeat, Subscriptions, Error)}
-
-
-_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-
-
-def decode(frame: bytes) -> Message | None:
-    """Make a message of a frame; None for a type that we don't know (the exchange adds some).
-
-    Costs about 0.15 µs a change. Raises `BadFrame` for anything else that is not one of the
-    messages above: not JSON, nested without end, a field missing or of a wrong type, a number out
-    of bounds.
-    """
-    try:
-        return _decoder.decode(frame)
-    except _UNREADABLE as error:
-        wrong = str(error)
-    try:
-        if _type_decoder.decode(frame).type not in _KNOWN_TYPES:
-            return None
-    except _UNREADABLE as error:
-        wrong = str(error)
-    raise BadFrame(_explain(frame, wrong))
-
-
-def _explain(frame: bytes, error: str) -> str:
-    """Say what is wrong, and the value that is: msgspec names its place in the JSON only."""
-    value: object = frame
-    place = re.search(r" - at `\$(.*)`$", error)
-    try:
-        if place:
-            value = msgspec.json.decode(frame)
-            for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1]):
-                value = value[name] if name else value[int(index)]  # type: ignore[index]
-        shown = repr(value)
-    except (*_UNREADABLE, LookupError, TypeError, ValueError):  # wrong in more than one way
-        shown = repr(frame[:200])
-    return f"{_short(error)}: {_short(shown)}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 160 else f"{text[:100]}…{text[-50:]}"
+Message = Snapshot | L2Update | Heartbeat
