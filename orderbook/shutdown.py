@@ -1,7 +1,7 @@
-"""How a run ends: the one way, whatever the reason.
+"""Shutdown of a run: one way, whatever the reason.
 
-`finish` raises a flag. Every partition looks at it when polled and says that it is at its end, so the
-engine closes what it has opened and returns; the process then exits with the code that was given.
+`Shutdown.request` sets the exit code. Each partition sees it at its next poll and raises `StopIteration`,
+so the engine closes what it has opened and returns; then the process exits with that code.
 """
 
 import atexit
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def logged(function: Callable[[*Ts], R]) -> Callable[[*Ts], R]:
-    """Log what is unexpected before the engine gets to see it: in a cluster it loses the traceback."""
+    """Log an unexpected exception before the engine gets it: in a cluster the engine loses its traceback."""
 
     @wraps(function)
     def wrapper(*args: *Ts) -> R:
@@ -36,55 +36,80 @@ def logged(function: Callable[[*Ts], R]) -> Callable[[*Ts], R]:
     return wrapper
 
 
-class Ending:
-    """The end of this process's run: not yet, or with which exit code.
+class Shutdown:
+    """The shutdown of this process's run: whether it is requested, and with which exit code.
 
-    `code_of_its_own` is the exit code of a run that ends by itself, without a `finish`. `resumable`
-    says that another run may go on where the engine has noted that this one came to.
+    `default_code` is the exit code of a run that ends without a request. A `resumable` run is a replay:
+    interrupted by a signal it is not complete, so it exits with 128 + the signal's number, and another run
+    may go on where the engine has noted that this one was. A live run exits with 0 after a signal.
     """
 
-    def __init__(self, resumable: bool = False) -> None:
-        self.code: int | None = None
-        self.code_of_its_own = 0
+    def __init__(self, default_code: int = 0, *, resumable: bool = False) -> None:
+        self._default_code = default_code
         self._resumable = resumable
-        self._lock = threading.Lock()
+        self._codes: list[int] = []  # a list, since an append needs no lock: a signal handler may append too
 
     @property
-    def reached(self) -> bool:
-        """Whether everything should end now."""
-        return self.code is not None
+    def requested(self) -> bool:
+        """Whether the run should end now."""
+        return bool(self._codes)
 
-    def finish(self, code: int) -> None:
-        """End the run with this exit code; the first call counts. From any thread or signal handler."""
-        if self._lock.acquire(blocking=False):  # never released: a handler may interrupt a finish
-            self.code = code
+    @property
+    def code(self) -> int | None:
+        """The exit code that was requested; None where none was."""
+        return self._codes[0] if self._codes else None
+
+    def request(self, code: int) -> None:
+        """End the run with this exit code; the first request counts. From any thread or handler."""
+        self._codes.append(code)
 
     def abandon(self) -> None:
-        """At the end, output could not be delivered.
+        """End without what remains: output could not be delivered, though the run is at its end.
 
-        A run that is resumable exits here and now, before the engine notes a place behind what was
-        not delivered; the next run says it again.
+        A resumable run exits at once, before the engine notes a position behind what was not delivered, so
+        the next run prints it again. Any other run goes on to its orderly end.
         """
         if self._resumable:
             self._exit()
 
     def install(self) -> None:
-        """End on SIGINT and SIGTERM with code 0, and exit with the code that was given.
+        """Request the shutdown at SIGINT, SIGTERM and SIGHUP, and exit with the code that was requested.
 
+        A SIGINT after a request exits at once, with 130. A SIGHUP that is ignored (`nohup`) stays ignored.
         Does nothing outside the main thread, where Python allows no signal handlers.
         """
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda _number, _frame: self.finish(0))
+        signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            signals.remove(signal.SIGHUP)
+        # Handlers run only when the main thread gets to Python code, which it does not while the engine
+        # waits for another process of its cluster. So a thread waits for the signals, which threads that
+        # are started from here on leave to it; the handlers are for those that a library started before.
+        for number in signals:
+            signal.signal(number, lambda number, _frame: self._on_signal(number))
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        threading.Thread(target=self._wait_for_signals, args=[signals], daemon=True).start()
         atexit.register(self._exit_with_code)
+
+    def _wait_for_signals(self, signals: set[signal.Signals]) -> None:
+        while True:
+            self._on_signal(signal.sigwait(signals))
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGINT and self.requested:
+            os._exit(128 + number)
+        self.request(128 + number if self._resumable else 0)
 
     def _exit_with_code(self) -> None:
         # The engine's own way to a code above 0 is to raise, which prints 90 lines of traceback.
-        if self.code or (self.code is None and self.code_of_its_own):
+        if self._exit_code():
             self._exit()
+
+    def _exit_code(self) -> int:
+        return self._default_code if self.code is None else self.code
 
     def _exit(self) -> None:
         if sys.stderr is not None:
             sys.stderr.flush()
-        os._exit(self.code_of_its_own if self.code is None else self.code)
+        os._exit(self._exit_code())
