@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import TypeVar, TypeVarTuple
 
@@ -48,6 +49,8 @@ class Shutdown:
         self._default_code = default_code
         self._resumable = resumable
         self._codes: list[int] = []  # a list, since an append needs no lock: a signal handler may append too
+        self._at_exit: Callable[[], object] = lambda: None
+        self._exiting = threading.Lock()  # several workers may abandon at once, and one of them exits
 
     @property
     def requested(self) -> bool:
@@ -70,11 +73,12 @@ class Shutdown:
         the next run prints it again. Any other run goes on to its orderly end.
         """
         if self._resumable:
-            self._exit()
+            self._exit(at_once=True)
 
-    def install(self) -> None:
+    def install(self, at_exit: Callable[[], object] = lambda: None) -> None:
         """Request the shutdown at SIGINT, SIGTERM and SIGHUP, and exit with the code that was requested.
 
+        `at_exit` is called when the run is over, last before the exit; it may still request a code.
         A SIGINT after a request exits at once, with 130. A SIGHUP that is ignored (`nohup`) stays ignored.
         Does nothing outside the main thread, where Python allows no signal handlers.
         """
@@ -86,11 +90,12 @@ class Shutdown:
         # Handlers run only when the main thread gets to Python code, which it does not while the engine
         # waits for another process of its cluster. So a thread waits for the signals, which threads that
         # are started from here on leave to it; the handlers are for those that a library started before.
+        self._at_exit = at_exit
         for number in signals:
             signal.signal(number, lambda number, _frame: self._on_signal(number))
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         threading.Thread(target=self._wait_for_signals, args=[signals], daemon=True).start()
-        atexit.register(self._exit_with_code)
+        atexit.register(self._exit)
 
     def _wait_for_signals(self, signals: set[signal.Signals]) -> None:
         while True:
@@ -101,15 +106,13 @@ class Shutdown:
             os._exit(128 + number)
         self.request(128 + number if self._resumable else 0)
 
-    def _exit_with_code(self) -> None:
-        # The engine's own way to a code above 0 is to raise, which prints 90 lines of traceback.
-        if self._exit_code():
-            self._exit()
-
-    def _exit_code(self) -> int:
-        return self._default_code if self.code is None else self.code
-
-    def _exit(self) -> None:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-        os._exit(self._exit_code())
+    def _exit(self, at_once: bool = False) -> None:
+        with self._exiting:
+            self._at_exit()
+            code = self._default_code if self.code is None else self.code
+            # The engine's own way to a code above 0 is to raise, which prints 90 lines of traceback.
+            if code or at_once:
+                with suppress(OSError):
+                    if sys.stderr is not None:
+                        sys.stderr.flush()
+                os._exit(code)
