@@ -1,14 +1,14 @@
-"""How often we may knock: the connects of a process, spaced as the exchange wants them."""
+"""Rate limit for connects and requests."""
 
 import threading
 import time
 from collections.abc import Callable
 
 
-class Pacer:
-    """Spaces the connects of a process, whatever the thread.
+class Limiter:
+    """Spaces what a process sends, whatever the thread.
 
-    The exchange takes 8 requests a second from an address, in bursts of up to 20; the defaults stay
+    The exchange takes 8 connects a second from an address, in bursts of up to 20; the defaults stay
     below, since what leaves here evenly may arrive less so.
     """
 
@@ -19,10 +19,10 @@ class Pacer:
         self._burst = (burst - 1) * self._interval
         self._clock = clock
         self._lock = threading.Lock()
-        self._next = clock()  # when the next connect is due at an even pace; a burst runs ahead of it
+        self._next = clock()  # when the next place is due at an even pace; a burst runs ahead of it
 
     def reserve(self) -> float:
-        """Take the next place; answers how many seconds there are to wait for it."""
+        """Take the next place; returns the seconds to wait for it."""
         with self._lock:
             now = self._clock()
             self._next = max(self._next, now)

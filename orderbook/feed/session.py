@@ -1,0 +1,300 @@
+"""Rules of one connection and its products, without I/O.
+
+Frames and times of the monotonic clock come in; messages, requests and errors go out:
+
+    connected() ─▶ next_request() ─▶ receive(frame) ─▶ message … ─▶ disconnected(error) ─▶ connected() …
+                        ▲ ╰──────────▶ check(), when `deadline` has passed ──╯
+                        ╰─ resync(product)
+
+What can't be trusted is not repaired. An error that `receive`, `check` or `resync` raises is about the
+connection: it is to be closed and replaced. What is about one product alone has that product unsubscribed
+and subscribed anew on the same connection, and its messages are dropped until its new snapshot.
+
+A product that needs a new snapshot again within `RESYNC_WINDOW` is not helped by that, so the connection
+is replaced. One that needs it once more is not helped by that either, as in an auction, where a book is
+rightly crossed: it is unsubscribed for as long, and its connection keeps the others.
+"""
+
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orderbook.coinbase import exchange
+from orderbook.coinbase.exchange import Error, Subscriptions
+from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot
+from orderbook.feed.errors import Closed, Crossed, FeedError, Refresh, Refused, Rejected, Stale
+from orderbook.feed.stats import FeedStats
+
+log = logging.getLogger(__name__)
+
+SUBSCRIBE_CHUNK = 30  # products a request; should it be too big, the refusal splits it
+RESYNC_WINDOW = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds after which a connection or a product is no longer trusted."""
+
+    stale_after: float = 5.0  # without a frame
+    refresh: float = 3600.0  # since the connection was made
+    snapshot_timeout: float = 10.0  # without a snapshot, since it was asked for
+
+
+class _Product:
+    """What the rules know of a product."""
+
+    def __init__(self, product_id: str, stats: FeedStats) -> None:
+        self.product_id = product_id
+        self.stats = stats
+        self.asked = math.inf  # when it was subscribed; infinite while it isn't
+        self.due = -math.inf  # not to be subscribed before
+        self.snapshot_at = -math.inf
+        self.listed = False  # in an acknowledgement of this subscription
+        self.resyncs = 0  # without `RESYNC_WINDOW` between them
+        self.trusted_from = -math.inf  # when the last of them was
+
+
+class Session:
+    """The rules of the connections, one after another, that carry these products.
+
+    `offset`, from 0 to 1, is when within each span of `timeouts.refresh` the connection is renewed;
+    sessions of different offsets are never renewed together. `stats` has the counts of each product.
+    """
+
+    def __init__(
+        self,
+        product_ids: Iterable[str],
+        stats: Mapping[str, FeedStats],
+        timeouts: Timeouts,
+        offset: float = 0.0,
+    ) -> None:
+        self._products = {product_id: _Product(product_id, stats[product_id]) for product_id in product_ids}
+        self._timeouts = timeouts
+        self._offset = offset
+        self._reset(0.0)
+
+    def _reset(self, now: float) -> None:
+        self.synced = False  # whether a snapshot came on this connection
+        self._connected_at = now
+        self._last_frame = math.inf  # silence counts from the first request on
+        refresh = self._timeouts.refresh
+        self._renewal = now + refresh * (1 - (now / refresh - self._offset) % 1)
+        self._to_unsubscribe: list[str] = []
+        self._to_subscribe: list[list[str]] = []
+        self._pending: list[str] = []  # the products of the one subscribe that is not answered yet
+
+    @property
+    def product_ids(self) -> list[str]:
+        """The products that the exchange has not refused."""
+        return list(self._products)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the exchange has refused all products for good."""
+        return not self._products
+
+    def refuses(self, product_id: str) -> bool:
+        """Whether the exchange has refused this product for good."""
+        return product_id not in self._products
+
+    def connected(self, now: float) -> None:
+        """A connection was made: all its products are to be subscribed."""
+        self._reset(now)
+        due = []
+        for product in self._products.values():
+            product.stats.connects += 1
+            product.asked, product.listed = math.inf, False
+            if product.due <= now:
+                product.due = -math.inf
+                due.append(product.product_id)
+        self._subscribe(due)
+
+    def disconnected(self, error: FeedError) -> None:
+        """The connection was given up, or could not be made: no product is live."""
+        for product in self._products.values():
+            product.stats.live = False
+            product.stats.resyncs[error.reason] += 1
+
+    # Requests
+
+    @property
+    def has_request(self) -> bool:
+        """Whether `next_request` has one."""
+        return bool(self._to_unsubscribe or (self._to_subscribe and not self._pending))
+
+    def next_request(self, now: float) -> str | None:
+        """The next request, to be sent at once. There is one subscribe at a time, so an error is its answer."""
+        if self._last_frame == math.inf:
+            self._last_frame = now
+        if self._to_unsubscribe:
+            product_ids, self._to_unsubscribe = self._to_unsubscribe, []
+            return exchange.unsubscribe(product_ids)
+        if self._pending or not self._to_subscribe:
+            return None
+        self._pending = self._to_subscribe.pop(0)
+        for product_id in self._pending:
+            self._products[product_id].asked = now
+        return exchange.subscribe(self._pending)
+
+    def _subscribe(self, product_ids: list[str], chunk: int = SUBSCRIBE_CHUNK) -> None:
+        self._to_subscribe += [product_ids[at : at + chunk] for at in range(0, len(product_ids), chunk)]
+
+    # What comes in
+
+    def receive(self, frame: bytes, now: float) -> Message | None:
+        """The message of a frame that is to be handed on, if any. Costs about 1 µs beside decoding.
+
+        Raises `Rejected` at a frame that can't be trusted, `Refused` at an error that answers no subscribe.
+        """
+        self._last_frame = now
+        try:
+            message = exchange.decode(frame)
+        except BadFrame as error:
+            raise Rejected(f"frame rejected: {error}") from None
+        if isinstance(message, Message):
+            return self._receive_message(message, len(frame), now)
+        if isinstance(message, Subscriptions):
+            self._receive_subscriptions(message, now)
+        elif isinstance(message, Error):
+            self._receive_error(message, now)
+        return None
+
+    def _receive_message(self, message: Message, size: int, now: float) -> Message | None:
+        product = self._products.get(message.product_id)
+        if product is None:
+            raise Rejected(f"frame rejected: it is of product {message.product_id[:100]!r}")
+        stats = product.stats
+        stats.frames += 1
+        stats.bytes += size
+        stats.last_frame = now
+        kind = type(message)
+        if kind is L2Update:
+            stats.updates += stats.live
+        elif kind is Snapshot and product.asked < math.inf:
+            stats.snapshots += 1
+            stats.live = self.synced = True
+            product.snapshot_at = now
+            if product.product_id in self._pending:
+                self._pending = []
+        return message if stats.live else None
+
+    def _receive_subscriptions(self, subscriptions: Subscriptions, now: float) -> None:
+        listed = subscriptions.books()
+        if strange := sorted(listed - self._products.keys()):
+            raise Rejected(f"frame rejected: it acknowledges {strange[0][:100]!r}, which was not asked for")
+        if listed.issuperset(self._pending):
+            self._pending = []
+        for product in self._products.values():
+            if product.product_id in listed:
+                product.listed = True
+            elif product.listed:
+                self._resync(product, Closed("the exchange has ended the subscription"), now, False)
+
+    def _receive_error(self, error: Error, now: float) -> None:
+        """Find the products at fault: those that the error names, or by asking for half as many."""
+        refused = Refused(f"the exchange answers {error.message[:100]!r}, {error.reason[:100]!r}")
+        asked, self._pending = self._pending, []
+        if not asked:
+            raise refused
+        named = [product_id for product_id in asked if product_id in error.product_ids()]
+        faulty = asked if len(asked) == 1 else named
+        others = [product_id for product_id in asked if product_id not in faulty]
+        for product_id in others:
+            self._products[product_id].asked = math.inf
+        self._subscribe(others, chunk=SUBSCRIBE_CHUNK if faulty else (len(others) + 1) // 2)
+        for product_id in faulty:
+            product = self._products[product_id]
+            if product_id in named and error.is_unknown_product and not product.stats.snapshots:
+                log.error("%s: %s; this product ends here", product_id, refused)
+                product.stats.resyncs[refused.reason] += 1
+                del self._products[product_id]
+            else:
+                self._resync(product, refused, now, False)
+
+    # What does not come in
+
+    @property
+    def deadline(self) -> float:
+        """When `check` is to be called, at the latest. O(n) in the number of products."""
+        timeouts = self._timeouts
+        times = [self._renewal, self._last_frame + timeouts.stale_after]
+        for product in self._products.values():
+            if product.asked == math.inf:
+                times.append(product.due if product.due > -math.inf else math.inf)
+            elif not product.stats.live:
+                times.append(product.asked + timeouts.snapshot_timeout)
+            elif self._speaks_without(product):
+                times.append(product.stats.last_frame + timeouts.stale_after)
+        return min(times)
+
+    def check(self, now: float) -> None:
+        """Judge what should have come by now; raises `Stale` or `Refresh`. O(n) in the number of products."""
+        timeouts = self._timeouts
+        if now >= self._last_frame + timeouts.stale_after:
+            raise Stale(f"no frame for {timeouts.stale_after:g} s")
+        if now >= self._renewal:
+            raise Refresh(self._renewed(now - self._connected_at))
+        no_snapshot = Stale(f"no snapshot within {timeouts.snapshot_timeout:g} s")
+        errors = []
+        for product in self._products.values():
+            try:
+                if product.asked == math.inf:
+                    if -math.inf < product.due <= now:
+                        product.due = -math.inf
+                        self._subscribe([product.product_id])
+                elif not product.stats.live:
+                    if now >= product.asked + timeouts.snapshot_timeout:
+                        if not self.synced:
+                            raise no_snapshot
+                        self._resync(product, no_snapshot, now)
+                elif self._speaks_without(product) and now >= product.stats.last_frame + timeouts.stale_after:
+                    self._resync(product, Stale(f"no frame of it for {timeouts.stale_after:g} s"), now)
+            except FeedError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _renewed(self, age: float) -> str:
+        refresh = self._timeouts.refresh
+        early = f", early, so that connections take turns; from now on each {refresh:g} s"
+        return f"the connection is renewed after {age:.0f} s{early if age < 0.99 * refresh else ''}"
+
+    def _speaks_without(self, product: _Product) -> bool:
+        # A heartbeat comes once a second a product: the frames of a connection that falls silent end
+        # closer together than this.
+        return self._last_frame >= product.stats.last_frame + self._timeouts.stale_after / 2
+
+    # What can't be trusted
+
+    def resync(self, product_id: str, since: float, why: str, now: float) -> None:
+        """Subscribe a product anew whose book has been wrong since some time; `why` completes its log line.
+
+        Does nothing where its snapshot came since: then another book is meant. Raises `Crossed` where the
+        connection is to be replaced.
+        """
+        product = self._products.get(product_id)
+        if product and product.stats.live and product.snapshot_at <= since:
+            self._resync(product, Crossed(why), now)
+
+    def _resync(self, product: _Product, error: FeedError, now: float, subscribed: bool = True) -> None:
+        product_id = product.product_id
+        product.stats.live = product.listed = False
+        self._pending = [other for other in self._pending if other != product_id]
+        if now > product.trusted_from + RESYNC_WINDOW:
+            product.resyncs = 0
+        no_snapshot = subscribed and product.snapshot_at < product.asked
+        product.resyncs += 2 if no_snapshot and product.resyncs == 0 else 1
+        product.trusted_from = now
+        if product.resyncs == 2:
+            raise type(error)(f"{product_id}: {error}")
+        product.asked = math.inf
+        product.stats.resyncs[error.reason] += 1
+        if subscribed:
+            self._to_unsubscribe.append(product_id)
+        if product.resyncs == 1:
+            self._subscribe([product_id])
+            log.warning("%s: %s; subscribed anew", product_id, error)
+        else:
+            product.due = product.trusted_from = now + RESYNC_WINDOW
+            log.warning("%s: %s, again; left alone for %g s", product_id, error, RESYNC_WINDOW)
