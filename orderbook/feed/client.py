@@ -19,7 +19,9 @@ from orderbook.feed.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
-MAX_SIZE = 64 * 2**20  # bytes of a frame; a BTC-USD snapshot has 1.1 to 1.3 MB, the library's default is 1 MiB
+MAX_SIZE = (
+    64 * 2**20
+)  # bytes of a frame; a BTC-USD snapshot has 1.1 to 1.3 MB, the library's default is 1 MiB
 CLOSE_TIMEOUT = 0.5  # seconds; a run must end within one
 
 
