@@ -33,6 +33,8 @@ def main() -> None:
     parser.add_argument("--products", default=",".join(PRODUCTS), help="comma-separated")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=20.0, help="updates a second a product")
+    parser.add_argument("--tick", type=float, help="seconds between ticks, at which all updates are sent")
+    parser.add_argument("--tls", action="store_true", help="speak wss, with a certificate of its own")
     parser.add_argument("--levels", type=int, help="levels a side of every book")
     parser.add_argument("--changes", type=int, help="changes an update")
     parser.add_argument("--compression", choices=["deflate", "none"], default="deflate")
@@ -49,6 +51,8 @@ def main() -> None:
             options.products.split(","),
             seed=options.seed,
             rate=options.rate,
+            tick=options.tick,
+            tls=options.tls,
             levels=options.levels,
             changes=options.changes,
             port=options.port,
@@ -61,7 +65,7 @@ def main() -> None:
             stack.enter_context(exchange)
         except OSError as error:
             raise SystemExit(f"port {options.port}: {error.strerror}") from None
-        settings = f"ORDERBOOK_FEED_URL={exchange.url}"
+        settings = " ".join(f"{name}={value}" for name, value in exchange.environment.items())
         if options.products != parser.get_default("products"):
             settings += f" ORDERBOOK_PRODUCTS={options.products}"
         print(f"listening on {exchange.url}; to run the dataflow against it:", file=sys.stderr)

@@ -13,10 +13,14 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, TypeVar
 
-from tests.exchange.connection import Connection, Sent
+from tests.exchange import certificate
+from tests.exchange.connection import Connection, Received, Sent
 from tests.exchange.faults import BY_CHANCE
 from tests.exchange.market import PRODUCTS, market
 from tests.exchange.trouble import FAULTS, Struck, by_chance
@@ -31,12 +35,14 @@ DEADLINE = 10.0
 class Exchange:
     """The simulated exchange, running in a thread of its own between `with` and its end.
 
-    Each product's market moves `rate` times a second, or, with a rate of 0, only by `step`.
+    Each product's market moves `rate` times a second, or, with a rate of 0, only by `step`: evenly, or,
+    with a `tick` in seconds, all at each tick, when each connection is sent all of its products at once.
     `levels` replaces the levels a side of every book, `changes` the number of changes an update.
-    `compression` None turns deflate off; a client must subscribe within `subscribe_within`
-    seconds. `on_sent(product, sent)` is called in the exchange's thread for each frame sent in
-    place of keeping it in `sent`. With a `fault_seed`, one of `fault_names` (all but those that
-    can't be got over) happens to a product each `fault_interval` seconds until `calm` is called.
+    With `tls` it speaks `wss`, with a certificate of its own (see `ca_file`). `compression` None turns
+    deflate off; a client must subscribe within `subscribe_within` seconds, to `most_products` a request.
+    `on_sent(product, sent)` is called in the exchange's thread for each frame just before it is sent, in
+    place of keeping it in `sent`. With a `fault_seed`, one of `fault_names` (all but those that can't be
+    got over) happens to a product each `fault_interval` seconds until `calm` is called.
     All methods may be called from any thread but the exchange's own.
     """
 
@@ -46,11 +52,14 @@ class Exchange:
         *,
         seed: int = 1,
         rate: float = 20.0,
+        tick: float | None = None,
         levels: int | tuple[int, int] | None = None,
         changes: int | None = None,
         port: int = 0,
+        tls: bool = False,
         compression: str | None = "deflate",
         subscribe_within: float = 5.0,
+        most_products: int | None = None,
         on_sent: Callable[[str, Sent], None] | None = None,
         clock: Callable[[], float] = time.time,
         fault_seed: int | None = None,
@@ -60,7 +69,9 @@ class Exchange:
         self.products = tuple(products)
         self.sent: dict[str, list[Sent]] = {product: [] for product in products}
         markets = {p: market(p, seed, levels, clock, changes=changes) for p in products}
-        self._venue = Venue(markets, rate, on_sent or self._keep, port, compression, subscribe_within)
+        self._venue = Venue(markets, rate, tick, on_sent or self._keep, subscribe_within, most_products)
+        self._port, self._compression, self._tls = port, compression, tls
+        self._folder: TemporaryDirectory[str] | None = None
         self._chance: asyncio.Task[None] | None = None
         self._fault_seed, self._fault_names = fault_seed, list(fault_names)
         self._fault_interval = fault_interval
@@ -69,8 +80,14 @@ class Exchange:
         self._thread = threading.Thread(target=self._run, name="exchange", daemon=True)
 
     def __enter__(self) -> "Exchange":
-        self._thread.start()
-        self._loop = self._ready.result(DEADLINE)
+        if self._tls:
+            self._folder = TemporaryDirectory(prefix="exchange-")
+        try:
+            self._thread.start()
+            self._loop = self._ready.result(DEADLINE)
+        except BaseException:
+            self._remove_folder()
+            raise
         return self
 
     def __exit__(
@@ -86,20 +103,38 @@ class Exchange:
         with suppress(RuntimeError):  # its loop is closed
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(DEADLINE)
+        self._remove_folder()
         if self._thread.is_alive():
             raise TimeoutError("the exchange doesn't stop")
+
+    def _remove_folder(self) -> None:
+        if self._folder:
+            self._folder.cleanup()
 
     # What can be asked
 
     @property
     def url(self) -> str:
         """Where it listens, the same after its listener was closed and opened again."""
-        return f"ws://127.0.0.1:{self._venue.port}"
+        return f"{'wss' if self._tls else 'ws'}://127.0.0.1:{self._venue.listener.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the authority to trust, while the exchange runs with TLS."""
+        if not self._folder:
+            raise ValueError("an exchange without TLS has no certificate")
+        return Path(self._folder.name, "ca.pem")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that let a dataflow use this exchange: the feed's address, and whom to trust."""
+        trusted = {"SSL_CERT_FILE": str(self.ca_file)} if self._tls else {}
+        return trusted | {"ORDERBOOK_FEED_URL": self.url}
 
     @property
     def listening(self) -> bool:
         """Whether connects are not refused."""
-        return self._call(lambda: self._venue.listening)
+        return self._call(lambda: self._venue.listener.listening)
 
     @property
     def connections(self) -> list[Connection]:
@@ -109,7 +144,12 @@ class Exchange:
     @property
     def attempts(self) -> list[float]:
         """`time.monotonic()` of every TCP connect seen, whatever became of it."""
-        return list(self._venue.attempts)
+        return list(self._venue.listener.attempts)
+
+    @property
+    def requests(self) -> list[Received]:
+        """Every request of a client, in order."""
+        return list(self._venue.requests)
 
     def book(self, product: str) -> tuple[dict[float, float], dict[float, float]]:
         """The true book: bids and asks, sizes by price, best first."""
@@ -153,18 +193,18 @@ class Exchange:
 
     def close_listener(self, drop: bool = False) -> None:
         """Refuse connects from now on, and `drop` all connections if asked."""
-        self._call(self._venue.close_listener)
+        self._call(self._venue.listener.close)
         if drop:
-            self._call(self._venue.drop_all)
+            self._call(self._venue.listener.drop_all)
 
     def open_listener(self) -> None:
         """Listen again, on the same port."""
-        self._await(self._venue.open_listener())
+        self._await(self._venue.listener.open())
 
     def away(self, seconds: float) -> None:
         """Drop all connections and refuse new ones for so many seconds; returns at once."""
         self.fault("connection_refused", seconds=seconds)
-        self._call(self._venue.drop_all)
+        self._call(self._venue.listener.drop_all)
 
     def fault(
         self, name: str, product: str | None = None, times: int = 1, seconds: float | None = None
@@ -202,7 +242,9 @@ class Exchange:
             if self._fault_seed is not None:
                 chance = by_chance(self._venue, self._fault_seed, self._fault_names, self._fault_interval)
                 self._chance = self._venue.spawn(chance)
-            await self._venue.run(self._stop, lambda: self._ready.set_result(loop))
+            tls = certificate.make(self.ca_file) if self._tls else None
+            ready = partial(self._ready.set_result, loop)
+            await self._venue.run(self._stop, ready, self._port, self._compression, tls)
 
         try:
             asyncio.run(main())

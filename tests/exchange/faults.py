@@ -6,7 +6,6 @@ trusted stand in `lies`; they are faults too.
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response
@@ -24,9 +23,9 @@ YEAR_ONE = -62_135_596_800.0
 @fault(AtOnce, seconds=1)
 async def connection_refused(now: AtOnce) -> None:
     """The listening socket is closed for a while; open connections go on."""
-    now.venue.close_listener()
+    now.venue.listener.close()
     await asyncio.sleep(now.seconds)
-    await now.venue.open_listener()
+    await now.venue.listener.open()
 
 
 def http(status: int) -> None:
@@ -61,73 +60,84 @@ async def dropped_at_once(accepted: Accepted) -> None:
 @fault(Subscribe, seconds=2)
 async def ack_late(subscribe: Subscribe) -> None:
     """The acknowledgement, and all that follows it, comes late."""
+    subscribe.accept()
     await asyncio.sleep(subscribe.seconds)
     subscribe.acknowledge()
-    subscribe.introduce()
+    subscribe.begin()
+    subscribe.begin_others()
 
 
 @fault(Subscribe)
 async def ack_missing(subscribe: Subscribe) -> None:
-    """The snapshot and all that follows come without an acknowledgement."""
-    subscribe.introduce()
+    """The snapshots and all that follows come without an acknowledgement."""
+    subscribe.accept()
+    subscribe.begin()
+    subscribe.begin_others()
 
 
 @fault(Subscribe)
 async def ack_after_snapshot(subscribe: Subscribe) -> None:
-    """The acknowledgement comes after the snapshot."""
-    subscribe.introduce()
+    """The acknowledgement comes after the snapshots."""
+    subscribe.accept()
+    subscribe.begin()
+    subscribe.begin_others()
     subscribe.acknowledge()
 
 
 @fault(Subscribe, by_chance=False)
 async def unknown_product(subscribe: Subscribe) -> None:
-    """The subscribe fails because the product, it says, is not a valid one."""
-    subscribe.refuse(f"{subscribe.subscription.products[0]} is not a valid product")
+    """The whole subscribe fails since the product, says the exchange, is not a valid one."""
+    subscribe.refuse(f"{subscribe.product} is not a valid product")
 
 
 @fault(Subscribe)
 async def another_error(subscribe: Subscribe) -> None:
-    """The subscribe fails for a reason that may pass."""
+    """The whole subscribe fails for a reason that may pass."""
     subscribe.refuse("Internal error")
 
 
 @fault(Subscribe, seconds=3)
 async def snapshot_late(subscribe: Subscribe) -> None:
-    """Updates and heartbeats come at once, the snapshot later."""
+    """The product's updates and heartbeats come at once, its snapshot later."""
+    subscribe.accept()
     subscribe.acknowledge()
-    for product in subscribe.subscription.products:
-        subscribe.venue.follow(subscribe.connection, product, subscribe.subscription)
+    subscribe.follow(updates=True)
+    subscribe.begin_others()
     await asyncio.sleep(subscribe.seconds)
-    subscribe.introduce()
+    subscribe.begin()
 
 
 @fault(Subscribe)
 async def snapshot_never(subscribe: Subscribe) -> None:
-    """Acknowledgement and heartbeats come, but neither snapshot nor update ever does."""
+    """The product's heartbeats come, but neither its snapshot nor an update does."""
+    subscribe.accept()
     subscribe.acknowledge()
-    heartbeats = replace(subscribe.subscription, channels=["heartbeat"])
-    for product in heartbeats.products:
-        subscribe.venue.follow(subscribe.connection, product, heartbeats)
+    subscribe.follow(updates=False)
+    subscribe.begin_others()
 
 
 @fault(Subscribe)
 async def snapshot_over_1_mib(subscribe: Subscribe) -> None:
-    """The snapshot has 1 MiB of white space in it: valid, and to be taken."""
+    """The product's snapshot has 1 MiB of white space in it: valid, and to be taken."""
+    subscribe.accept()
     subscribe.acknowledge()
-    subscribe.introduce(padding=2**20)
+    subscribe.begin(padding=2**20)
+    subscribe.begin_others()
 
 
 @fault(Subscribe, by_chance=False)
 async def snapshot_over_64_mib(subscribe: Subscribe) -> None:
-    """The snapshot has 64 MiB of white space in it: too much."""
+    """The product's snapshot has 64 MiB of white space in it: too much."""
+    subscribe.accept()
     subscribe.acknowledge()
-    subscribe.introduce(padding=2**26)
+    subscribe.begin(padding=2**26)
+    subscribe.begin_others()
 
 
 # Losing the connection
 
 
-@fault(Stream, last=True)
+@fault(Stream, replaces="connection")
 async def dropped_in_mid_frame(stream: Stream) -> None:
     """The TCP connection ends in the middle of a websocket frame."""
     socket = stream.connection.socket
@@ -138,28 +148,34 @@ async def dropped_in_mid_frame(stream: Stream) -> None:
     socket.transport.close()
 
 
-@fault(Stream, last=True)
+@fault(Stream, replaces="connection")
 async def closed_1001(stream: Stream) -> None:
     """The exchange says that it is going away."""
     await stream.connection.socket.close(1001)
 
 
-@fault(Stream, last=True)
+@fault(Stream, replaces="connection")
 async def closed_1006(stream: Stream) -> None:
     """The TCP connection is aborted without a close frame."""
     stream.connection.socket.transport.abort()
 
 
-@fault(Stream, last=True)
+@fault(Stream, replaces="connection")
 async def closed_1011(stream: Stream) -> None:
     """The exchange says that it has met an internal error."""
     await stream.connection.socket.close(1011)
 
 
-@fault(Stream, last=True)
+@fault(Stream, replaces="connection")
 async def silence_without_heartbeats(stream: Stream) -> None:
     """Nothing more is ever sent on the connection, which stays open."""
     stream.connection.muted = True
+
+
+@fault(Stream, replaces="book")
+async def product_silent(stream: Stream) -> None:
+    """Nothing more is sent of the product until it is subscribed anew; the connection's others go on."""
+    stream.connection.silent.add(stream.product)
 
 
 # A stream that is odd but right
@@ -192,7 +208,7 @@ async def unknown_type(stream: Stream) -> None:
 async def update_repeated(stream: Stream) -> None:
     """An update comes twice."""
     update = stream.venue.markets[stream.product].update()
-    stream.venue.say(stream.product, update)
+    stream.venue.publish(stream.product, update)
     stream.send(update)
 
 
@@ -208,14 +224,14 @@ async def time_jumps(stream: Stream) -> None:
     """Updates of an hour ahead and of an hour ago, to all who stream the product."""
     market = stream.venue.markets[stream.product]
     for shift in (3_600.0, -3_600.0):
-        stream.venue.say(stream.product, market.update(at=market.clock() + shift))
+        stream.venue.publish(stream.product, market.update(at=market.clock() + shift))
 
 
 @fault(Stream)
 async def time_year_one(stream: Stream) -> None:
     """An update of the first second of the year 1, to all who stream the product."""
     update = stream.venue.markets[stream.product].update(at=YEAR_ONE)
-    stream.venue.say(stream.product, update)
+    stream.venue.publish(stream.product, update)
 
 
 @fault(Stream, seconds=3)
@@ -226,7 +242,7 @@ async def slow_link(stream: Stream) -> None:
     if connection.backlog is not None:
         return
     end = loop.time() + stream.seconds
-    backlog: list[tuple[str, bytes]] = []
+    backlog: list[tuple[str | None, bytes]] = []
     connection.backlog = backlog
 
     async def trickle(frame: bytes) -> AsyncIterator[bytes]:
@@ -251,15 +267,15 @@ async def slow_link(stream: Stream) -> None:
 # A stream that is wrong
 
 
-@fault(Stream, last=True)
+@fault(Stream, replaces="book")
 async def update_lost(stream: Stream) -> None:
     """The first of the two updates of a leap is lost, which leaves this client's book crossed."""
     first, second = stream.venue.markets[stream.product].leap()
-    stream.venue.say(stream.product, first, deaf=stream.connection)
-    stream.venue.say(stream.product, second)
+    stream.venue.publish(stream.product, first, without=stream.connection)
+    stream.venue.publish(stream.product, second)
 
 
-@fault(Stream, last=True)
+@fault(Stream, replaces="connection")
 async def error_in_mid_stream(stream: Stream) -> None:
     """An error message comes in mid-stream."""
     stream.venue.refuse(stream.connection, "Internal error")
@@ -275,7 +291,7 @@ def telling(frame: Lie) -> Act:
 
 
 for name, frame in LIES.items():
-    FAULTS[name] = Fault(name, Stream, telling(frame), seconds=0.0, last=True, by_chance=True)
+    FAULTS[name] = Fault(name, Stream, telling(frame), seconds=0.0, replaces="connection", by_chance=True)
 
 BY_CHANCE = tuple(name for name, fault in FAULTS.items() if fault.by_chance)
 """The faults that a client can get over by itself."""

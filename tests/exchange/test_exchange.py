@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.exchange import Exchange
-from tests.support.listener import DEADLINE, PRODUCT, client, heard, kind, reader, subscribe
+from tests.exchange.client import DEADLINE, PRODUCT, client, heard, kind, reader, subscribe
 from tests.support.oracle import Oracle, lines
 from tests.support.processes import ROOT
 

@@ -9,10 +9,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.exchange import Exchange
+from tests.exchange.client import DEADLINE, PRODUCT, client, heard, kind, reader, subscribe
 from tests.exchange.faults import BY_CHANCE
 from tests.exchange.lies import LIES
 from tests.exchange.trouble import FAULTS
-from tests.support.listener import DEADLINE, PRODUCT, client, heard, kind, reader, subscribe
 from tests.support.oracle import Oracle
 
 OTHER = "BBB-EUR"

@@ -8,9 +8,10 @@ from typing import cast
 import pytest
 
 from orderbook.book import OrderBookState, OrderBookSummary
-from orderbook.coinbase.messages import L2Update, Snapshot, decode
+from orderbook.coinbase.exchange import decode
+from orderbook.coinbase.messages import L2Update, Snapshot
+from tests.exchange.client import PRODUCT
 from tests.exchange.market import Market, market
-from tests.support.listener import PRODUCT
 from tests.support.oracle import Oracle
 
 

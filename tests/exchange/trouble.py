@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from websockets.asyncio.server import ServerConnection
 
 from tests.exchange.connection import Connection
-from tests.exchange.subscription import Subscription
+from tests.exchange.subscription import Request
 
 if TYPE_CHECKING:
     from tests.exchange.venue import Venue
@@ -46,23 +46,36 @@ class Accepted(AtOnce):
 
 @dataclass
 class Subscribe(AtOnce):
-    """The next subscribe that names the product, and all of that subscribe."""
+    """The next subscribe that names the product, in place of the answer to it."""
 
     connection: Connection
-    subscription: Subscription
+    request: Request
+    product: str
 
     def refuse(self, reason: str) -> None:
-        """Say that the subscribe failed, and why."""
+        """Send that the whole subscribe failed, and why."""
         self.venue.refuse(self.connection, reason)
 
-    def acknowledge(self) -> None:
-        """Send its acknowledgement."""
-        self.venue.acknowledge(self.connection, self.subscription)
+    def accept(self) -> None:
+        """Subscribe the connection to all that it asks for."""
+        begun = self.venue.accept(self.connection, self.request)
+        self.others = [product for product in begun if product != self.product]
 
-    def introduce(self, padding: int = 0) -> None:
-        """Send its snapshots, each with so many bytes of white space, and what follows them."""
-        for product in self.subscription.products:
-            self.venue.introduce(self.connection, product, self.subscription, padding)
+    def acknowledge(self) -> None:
+        """Send all that the connection is subscribed to."""
+        self.venue.acknowledge(self.connection)
+
+    def follow(self, updates: bool) -> None:
+        """Send the product's heartbeats from now on, and its `updates`, but no snapshot."""
+        self.venue.follow(self.connection, self.product, updates)
+
+    def begin(self, padding: int = 0) -> None:
+        """Send the product's snapshot, with so many bytes of white space, and what follows it."""
+        self.venue.begin(self.connection, [self.product], padding)
+
+    def begin_others(self) -> None:
+        """Send the snapshots of the subscribe's other products, and what follows them."""
+        self.venue.begin(self.connection, self.others)
 
 
 @dataclass
@@ -82,20 +95,23 @@ class Stream(AtOnce):
         return self.venue.markets[self.product].best()[0]
 
 
+Replaces = Literal["connection", "book"]
+"""What a client should replace: the connection, or one product's book by a new subscription."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """A named fault: its moment, and what it does there.
 
-    After a `last` fault a
-    client should leave the connection, so no other is done to that one. `by_chance` faults
-    may be drawn at random: they need no hand to be got over.
+    After a fault for which a client `replaces` its connection or the product's book, no other is done to
+    that one. `by_chance` faults may be drawn at random: a client gets over them by itself.
     """
 
     name: str
     moment: type[AtOnce]
     act: Act
     seconds: float
-    last: bool
+    replaces: Replaces | None
     by_chance: bool
 
 
@@ -104,12 +120,12 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    moment: type[AtOnce], seconds: float = 0.0, last: bool = False, by_chance: bool = True
+    moment: type[AtOnce], seconds: float = 0.0, replaces: Replaces | None = None, by_chance: bool = True
 ) -> Callable[[Act], Act]:
     """Enter a function into the table of faults under its own name."""
 
     def enter(act: Act) -> Act:
-        FAULTS[act.__name__] = Fault(act.__name__, moment, act, seconds, last, by_chance)
+        FAULTS[act.__name__] = Fault(act.__name__, moment, act, seconds, replaces, by_chance)
         return act
 
     return enter
@@ -151,7 +167,7 @@ class Trouble:
         if fault.moment is Stream:
             for candidate in [product] if product else self._venue.markets:
                 connection = self._venue.newest(candidate)
-                if connection and not connection.spoilt:
+                if connection and not self._is_broken(connection, candidate):
                     self._disturb(wait, connection, candidate)
                     return
         self.waiting.append(wait)
@@ -169,23 +185,29 @@ class Trouble:
             self._note(wait, None, connection)
             await wait.fault.act(Accepted(self._venue, wait.seconds, connection))
 
-    def at_subscribe(self, connection: Connection, subscription: Subscription) -> bool:
+    def at_subscribe(self, connection: Connection, request: Request) -> bool:
         """Do what waits for a subscribe; return whether it took the place of the answer."""
-        for product in subscription.products:
+        for product in request.products:
             if wait := self._take(Subscribe, product):
                 self._note(wait, product, connection)
-                moment = Subscribe(self._venue, wait.seconds, connection, subscription)
+                moment = Subscribe(self._venue, wait.seconds, connection, request, product)
                 self._venue.spawn(wait.fault.act(moment))
                 return True
         return False
 
     def at_stream(self, connection: Connection, product: str) -> None:
-        """Do what waits for a stream, up to a fault that ends it."""
-        while not connection.spoilt and (wait := self._take(Stream, product)):
+        """Do what waits for a stream, up to a fault for which the client replaces it."""
+        while not self._is_broken(connection, product) and (wait := self._take(Stream, product)):
             self._disturb(wait, connection, product)
 
+    def _is_broken(self, connection: Connection, product: str) -> bool:
+        return connection.broken or product in connection.broken_books
+
     def _disturb(self, wait: Waiting, connection: Connection, product: str) -> None:
-        connection.spoilt = wait.fault.last
+        if wait.fault.replaces == "connection":
+            connection.broken = True
+        elif wait.fault.replaces == "book":
+            connection.broken_books.add(product)
         self._note(wait, product, connection)
         moment = Stream(self._venue, wait.seconds, connection, product)
         self._venue.spawn(wait.fault.act(moment))

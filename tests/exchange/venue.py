@@ -1,43 +1,41 @@
-"""The exchange's side of the wire: who is connected, who hears what, and when.
+"""Protocol of the simulated exchange: who is connected and subscribed, and what is sent to whom.
 
-Everything here runs in one asyncio loop. A connection subscribes, is acknowledged, gets the
-snapshot of each of its products and from then on what the product's market says. A fault that
-waits for a handshake, a subscription or a live stream takes its place there (see `faults`).
+Everything here runs in one asyncio loop. A connection subscribes, is acknowledged, gets the snapshot of
+each of its products and from then on what the product's market does. A fault that waits for a handshake,
+a subscription or a live stream happens there (see `faults`).
 
-Two tasks keep all the time there is: one moves the markets, one sends the heartbeats, each
-going round the products in even steps and making up for what it was late.
+Two tasks keep all the time there is: one moves the markets, the other sends the heartbeats.
 """
 
 import asyncio
+import json
 import logging
+import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosedError
-from websockets.http11 import Request, Response
+from websockets.http11 import Request as HttpRequest
+from websockets.http11 import Response
 from websockets.protocol import State
 
-from tests.exchange.connection import Connection, Sent
+from tests.exchange import pace
+from tests.exchange.connection import Connection, Received, Sent
+from tests.exchange.listener import Listener
 from tests.exchange.market import Market
-from tests.exchange.subscription import Refused, Subscription, refusal, understood
+from tests.exchange.subscription import LEVEL2, Refused, Request, acknowledgement, parse, refusal
 from tests.exchange.trouble import Trouble
 
 logger = logging.getLogger(__name__)
-
-handshakes = logging.getLogger(f"{__name__}.handshakes")
-handshakes.setLevel(logging.CRITICAL)  # a client that leaves in the middle is no error here
 
 MOST_UNREAD = 128 * 2**20
 """Bytes that a reader may lag behind before it is cut off."""
 
 MATCH_EVERY = 53
 """A trade message follows every so many updates; a prime, so that every product gets its turn."""
-
-AT_ONCE = 64
-"""Steps made in one go by a task that is late, before others get their turn."""
 
 
 class Venue:
@@ -47,78 +45,28 @@ class Venue:
         self,
         markets: dict[str, Market],
         rate: float,
+        tick: float | None,
         on_sent: Callable[[str, Sent], None],
-        port: int = 0,
-        compression: str | None = "deflate",
-        subscribe_within: float = 5.0,
+        subscribe_within: float,
+        most_products: int | None,
     ) -> None:
         self.markets = markets
-        self.rate = rate
-        self.on_sent = on_sent
-        self.port = port
-        self.compression = compression
-        self.subscribe_within = subscribe_within
-        self.paused: set[str] = set()
-        self.quiet: Counter[str] = Counter()
-        self.attempts: list[float] = []
+        self.listener: Listener
+        self.requests: list[Received] = []
         self.connections: list[Connection] = []
         self.readers: dict[str, list[Connection]] = {product: [] for product in markets}
+        self.paused: set[str] = set()
+        self.quiet: Counter[str] = Counter()
         self.trouble = Trouble(self)
-        self.steps = 0
-        self._servers: list[Server] = []
-        self._transports: set[ServerConnection] = set()
+        self._rate, self._tick = rate, tick
+        self._on_sent = on_sent
+        self._subscribe_within, self._most_products = subscribe_within, most_products
+        self._steps = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # What a connection goes through
 
-    async def open_listener(self) -> None:
-        """Listen, on the same port as before, unless it listens already."""
-        venue = self
-
-        class Attempt(ServerConnection):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                venue.attempts.append(time.monotonic())
-                venue._transports.add(self)
-                super().connection_made(transport)
-
-            def connection_lost(self, exc: Exception | None) -> None:
-                venue._transports.discard(self)
-                super().connection_lost(exc)
-
-        if self.listening:
-            return
-        server = await serve(
-            self._attend,
-            "127.0.0.1",
-            self.port,
-            process_request=self._receive,
-            compression=self.compression,
-            create_connection=Attempt,
-            open_timeout=None,
-            ping_interval=None,
-            close_timeout=1,
-            logger=handshakes,
-            backlog=1024,
-        )
-        self.port = server.sockets[0].getsockname()[1]
-        self._servers.append(server)
-
-    @property
-    def listening(self) -> bool:
-        """Whether connects are not refused."""
-        return any(server.is_serving() for server in self._servers)
-
-    def close_listener(self) -> None:
-        """Stop listening, so that connects are refused; open connections go on."""
-        for server in self._servers:
-            server.server.close()  # unlike its wrapper's `close`, done when it returns
-
-    def drop_all(self) -> None:
-        """Drop every connection without a close frame."""
-        for socket in list(self._transports):
-            socket.transport.abort()
-
-    async def _receive(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def _receive(self, socket: ServerConnection, request: HttpRequest) -> Response | None:
         response: Response | None = await self.trouble.at_handshake(socket)
         return response
 
@@ -127,10 +75,10 @@ class Venue:
         self.connections.append(connection)
         await self.trouble.at_accepted(connection)
         loop = asyncio.get_running_loop()
-        eviction = loop.call_later(self.subscribe_within, self._evict, connection)
+        eviction = loop.call_later(self._subscribe_within, self._evict, connection)
         try:
             async for message in socket:
-                self._subscribe(connection, message)
+                self._answer(connection, message)
         except ConnectionClosedError:
             pass  # its close code is kept below, like that of an orderly end
         except Exception:
@@ -143,83 +91,124 @@ class Venue:
         connection.close_code = close.code if close else 1006
         # The record stays for good; without its compressors it is a few kilobytes.
         socket.protocol.extensions = []
-        for product in connection.streaming | connection.heartbeats:
-            if connection in self.readers[product]:
-                self.readers[product].remove(connection)
+        for product in {*connection.streaming, *connection.heartbeats}:
+            self.readers[product].remove(connection)
 
     def _evict(self, connection: Connection) -> None:
         if not connection.products:
             self.spawn(connection.socket.close(1008, "no subscription"))
 
-    def _subscribe(self, connection: Connection, message: str | bytes) -> None:
+    def _answer(self, connection: Connection, message: str | bytes) -> None:
         try:
-            subscription = understood(message, self.markets)
+            decoded: Any = json.loads(message)
+        except (ValueError, RecursionError):
+            decoded = message
+        self.requests.append(Received(time.monotonic(), connection.number, decoded))
+        try:
+            request = parse(decoded, self.markets, self._most_products)
         except Refused as refused:
             self.refuse(connection, str(refused))
             return
-        connection.products += [p for p in subscription.products if p not in connection.products]
-        if self.trouble.at_subscribe(connection, subscription):
+        if request.type == "unsubscribe":
+            self._unsubscribe(connection, request)
             return
-        self.acknowledge(connection, subscription)
-        for product in subscription.products:
-            self.introduce(connection, product, subscription)
+        connection.products += [p for p in request.products if p not in connection.products]
+        if self.trouble.at_subscribe(connection, request):
+            return
+        begun = self.accept(connection, request)
+        self.acknowledge(connection)
+        self.begin(connection, begun)
 
-    # What is said to a connection
+    def _unsubscribe(self, connection: Connection, request: Request) -> None:
+        connection.unsubscribe(request)
+        for product in request.products or self.markets:
+            readers = self.readers[product]
+            if connection in readers and not self._reads(connection, product):
+                readers.remove(connection)
+        self.acknowledge(connection)
+
+    def _reads(self, connection: Connection, product: str) -> bool:
+        return product in connection.streaming or product in connection.heartbeats
+
+    # What is sent to a connection
 
     def refuse(self, connection: Connection, reason: str) -> None:
-        """Say that a subscribe failed, and why."""
-        broadcast([connection.socket], refusal(reason))
+        """Send that a request failed, and why."""
+        self.send(connection, None, refusal(reason))
 
-    def acknowledge(self, connection: Connection, subscription: Subscription) -> None:
-        """Send the acknowledgement of a subscribe."""
-        broadcast([connection.socket], subscription.acknowledgement())
+    def accept(self, connection: Connection, request: Request) -> list[str]:
+        """Subscribe a connection; return the products that begin, which are those that it had not."""
+        begun = [p for p in request.products if not connection.is_subscribed(LEVEL2, p)]
+        connection.subscribe(request)
+        for product in request.products:
+            if product not in begun:  # its stream goes on, perhaps with a channel more
+                self.follow(connection, product)
+        return begun
 
-    def introduce(
-        self, connection: Connection, product: str, subscription: Subscription, padding: int = 0
-    ) -> None:
-        """Send a product's snapshot and from now on all that its market says.
+    def acknowledge(self, connection: Connection) -> None:
+        """Send all that a connection is subscribed to."""
+        self.send(connection, None, acknowledgement(connection.subscribed))
 
-        The snapshot is padded with as many bytes of white space as wished.
+    def begin(self, connection: Connection, products: Iterable[str], padding: int = 0) -> None:
+        """Send the snapshots of products, if still subscribed to, and from now on what their markets do.
+
+        A snapshot is padded with so many bytes of white space.
         """
-        if subscription.level2:
-            snapshot = self.markets[product].snapshot()
-            self.send(connection, product, snapshot[:1] + b" " * padding + snapshot[1:])
-            connection.live.add(product)
-        self.follow(connection, product, subscription)
-        if subscription.level2:
-            self.trouble.at_stream(connection, product)
+        if connection.socket.state is not State.OPEN:
+            return
+        for product in products:
+            if connection.is_subscribed(LEVEL2, product) and product not in connection.live:
+                snapshot = self.markets[product].snapshot()
+                self.send(connection, product, snapshot[:1] + b" " * padding + snapshot[1:])
+                connection.live.add(product)
+            self.follow(connection, product)
+            if product in connection.live:
+                self.trouble.at_stream(connection, product)
 
-    def follow(self, connection: Connection, product: str, subscription: Subscription) -> None:
-        """Let a connection hear what is said of a product from now on."""
-        if subscription.level2:
-            connection.streaming.add(product)
-        if subscription.heartbeat:
+    def follow(self, connection: Connection, product: str, updates: bool = True) -> None:
+        """Send a connection from now on what it is subscribed to of a product, the `updates` too."""
+        if not connection.open:
+            return
+        if updates and connection.is_subscribed(LEVEL2, product):
+            connection.streaming[product] = None
+        if connection.is_subscribed("heartbeat", product):
             connection.heartbeats.add(product)
-        if connection not in self.readers[product] and connection.open:
+        if self._reads(connection, product) and connection not in self.readers[product]:
             self.readers[product].append(connection)
 
-    def send(self, connection: Connection, product: str, frame: bytes) -> None:
-        """Send a frame to a connection that is open, and put it on record."""
+    def send(self, connection: Connection, product: str | None, frame: bytes) -> None:
+        """Send a frame, of a product or of none, to a connection that is open."""
+        self.send_all(connection, [(product, frame)])
+
+    def send_all(self, connection: Connection, frames: Sequence[tuple[str | None, bytes]]) -> None:
+        """Send frames in one go, each in a TLS record of its own, and put them on record just before."""
         socket = connection.socket
         if connection.muted or socket.state is not State.OPEN:
             return
+        if connection.silent:
+            frames = [(product, frame) for product, frame in frames if product not in connection.silent]
         if connection.backlog is not None:
-            connection.backlog.append((product, frame))
+            connection.backlog += frames
             return
         if socket.transport.get_write_buffer_size() > MOST_UNREAD:
             socket.transport.abort()
             return
-        self.note(connection, product, frame)
-        broadcast([socket], frame, text=True)
+        for _product, frame in frames:
+            socket.protocol.send_text(frame)
+        for product, frame in frames:
+            self.note(connection, product, frame)
+        socket.transport.writelines(socket.protocol.data_to_send())
 
-    def note(self, connection: Connection, product: str, frame: bytes) -> None:
-        """Put a frame on record that is about to be sent."""
-        self.on_sent(product, Sent(time.monotonic(), connection.number, frame))
+    def note(self, connection: Connection, product: str | None, frame: bytes) -> None:
+        """Put a product's frame on record that is about to be sent."""
+        if product is not None:
+            subscription = connection.unsubscribed[product]
+            self._on_sent(product, Sent(time.monotonic(), connection.number, frame, subscription))
 
-    def say(self, product: str, frame: bytes, deaf: Connection | None = None) -> None:
-        """Send an update to all who stream the product, but for the one who shall miss it."""
+    def publish(self, product: str, frame: bytes, without: Connection | None = None) -> None:
+        """Send an update to all who stream the product, save one who shall miss it."""
         for connection in self.readers[product]:
-            if product in connection.streaming and connection is not deaf:
+            if product in connection.streaming and connection is not without:
                 self.send(connection, product, frame)
 
     def newest(self, product: str) -> Connection | None:
@@ -232,12 +221,34 @@ class Venue:
     # What happens by itself
 
     def step(self, product: str) -> None:
-        """Move a product's market by one update."""
+        """Move a product's market by one update, and send it."""
+        for frame in self._move(product):
+            self.publish(product, frame)
+
+    def _move(self, product: str) -> list[bytes]:
         market = self.markets[product]
-        self.say(product, market.update())
-        self.steps += 1
-        if self.steps % MATCH_EVERY == 0:
-            self.say(product, market.match())
+        frames = [market.update()]
+        self._steps += 1
+        if self._steps % MATCH_EVERY == 0:
+            frames.append(market.match())
+        return frames
+
+    def _moves(self, product: str) -> bool:
+        return product not in self.paused and not self.quiet[product]
+
+    def _step_unless_paused(self, product: str) -> None:
+        if self._moves(product):
+            self.step(product)
+
+    def _step_all(self, updates: int) -> None:
+        """Move all markets by so many updates, and send each connection all of its products' at once."""
+        frames: dict[str, list[bytes]] = {}
+        for product in filter(self._moves, self.markets):
+            frames[product] = [frame for _ in range(updates) for frame in self._move(product)]
+        for connection in [connection for connection in self.connections if connection.open]:
+            its = [(p, frame) for p in connection.streaming for frame in frames.get(p, ())]
+            if its:
+                self.send_all(connection, its)
 
     def beat(self, product: str) -> None:
         """Send a product's heartbeat to those who subscribed to it."""
@@ -246,24 +257,32 @@ class Venue:
             if product in connection.heartbeats:
                 self.send(connection, product, frame)
 
-    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Serve until told to stop; then close all that is open within two seconds."""
-        await self.open_listener()
-        self.spawn(self._go_round(1.0, self.beat))
-        if self.rate:
-            self.spawn(self._go_round(self.rate, self._step_unless_paused))
+    async def run(
+        self,
+        stop: asyncio.Event,
+        ready: Callable[[], None],
+        port: int,
+        compression: str | None,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        """Serve until `stop` is set; then close all that is open within two seconds."""
+        self.listener = Listener(self._attend, self._receive, port, compression, tls)
+        await self.listener.open()
+        products = list(self.markets)
+        self.spawn(pace.evenly(1.0, products, self.beat))
+        if self._rate and self._tick:
+            self.spawn(pace.at_ticks(self._tick, self._rate, self._step_all))
+        elif self._rate:
+            self.spawn(pace.evenly(self._rate, products, self._step_unless_paused))
         ready()
         await stop.wait()
         for task in self._tasks:
             task.cancel()
-        self.close_listener()
+        self.listener.close()
         farewells = [asyncio.create_task(c.socket.close(1001)) for c in self.connections if c.open]
         if farewells:
             await asyncio.wait(farewells, timeout=2)
-        self.drop_all()
-        for server in self._servers:
-            server.close(close_connections=False)
-            await server.wait_closed()
+        await self.listener.stop()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something beside the rest, at most until the exchange stops."""
@@ -276,20 +295,3 @@ class Venue:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.error("the exchange failed", exc_info=error)
-
-    def _step_unless_paused(self, product: str) -> None:
-        if product not in self.paused and not self.quiet[product]:
-            self.step(product)
-
-    async def _go_round(self, rate: float, action: Callable[[str], None]) -> None:
-        """Do something `rate` times a second for each product, in even steps."""
-        loop = asyncio.get_running_loop()
-        products = list(self.markets)
-        pace = rate * len(products)
-        start, done = loop.time(), 0
-        while True:
-            due = int((loop.time() - start) * pace)
-            for turn in range(done, min(due, done + AT_ONCE)):
-                action(products[turn % len(products)])
-            done = min(due, done + AT_ONCE)
-            await asyncio.sleep(max(0.0, start + (done + 1) / pace - loop.time()))

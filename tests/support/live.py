@@ -28,8 +28,8 @@ def settings(exchange: Exchange, **more: str) -> dict[str, str]:
 
 def expected(exchange: Exchange, min_spread: float = -1.0) -> dict[str, list[str]]:
     """The lines that must come of all that the exchange has sent so far, product by product."""
-    sent = (sent for product in exchange.products for sent in exchange.sent[product])
-    return lines((frame for _when, _connection, frame in sent), min_spread)
+    frames = (sent.frame for product in exchange.products for sent in exchange.sent[product])
+    return lines(frames, min_spread)
 
 
 def all_live(exchange: Exchange) -> bool:
