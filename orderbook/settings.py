@@ -1,94 +1,177 @@
-"""What a user may set: the variables of the environment, their defaults, and what they must be.
+"""Settings of a run: the variables of the environment, their defaults, and what their values must be.
 
-An argument beats its variable. A value that is wrong is a `SystemExit` of one line that names it,
-which is how a dataflow's factory ends a run before it starts.
+An argument of `live` or `replay` beats its variable. A mistake is a `SystemExit` of one line that names the
+setting and shows its value, escaped: raised in a factory, it ends the run before it starts, with code 1.
 """
 
+import dataclasses
+import inspect
 import math
 import os
 import re
+import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
-DEFAULTS = {
-    "ORDERBOOK_PRODUCTS": "BTC-USD,ETH-USD,BTC-EUR,ETH-EUR",
-    "ORDERBOOK_MIN_SPREAD": "0.0001",  # a fraction of the ask price: 1 basis point
-    "ORDERBOOK_FEED_URL": "wss://ws-feed.exchange.coinbase.com",
-    "ORDERBOOK_RECORD": "",  # a folder; empty: no recording
-    "ORDERBOOK_STALE_AFTER": "5",  # seconds, as are all below
-    "ORDERBOOK_CROSSED_AFTER": "2",
-    "ORDERBOOK_REFRESH": "3600",
-}
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Each function reads the value of one setting from its text; `ValueError` tells what is wrong with it.
 
 
-def products(argument: str | Iterable[str] | None = None) -> list[str]:
-    """The products; each becomes a file name when recorded, so its form is strict, and none is twice."""
-    if isinstance(argument, Iterable) and not isinstance(argument, str):
-        argument = ",".join(map(str, argument))
-    name, value = "ORDERBOOK_PRODUCTS", _value("ORDERBOOK_PRODUCTS", argument)
-    product_ids = [product_id.strip() for product_id in value.split(",")]
-    for product_id in product_ids:
-        if not re.fullmatch("[A-Z0-9]+-[A-Z0-9]+", product_id):
-            raise _wrong(name, product_id, "a product such as BTC-USD")
-        if product_ids.count(product_id) > 1:
-            raise _wrong(name, value, f"a list without repeats: {product_id}")
-    return product_ids
+def _products(text: str) -> tuple[str, ...]:
+    product_ids = []
+    for product in map(str.strip, text.split(",")):
+        # A product becomes a file name when recorded, so its form is strict.
+        if not re.fullmatch("[A-Za-z0-9]+-[A-Za-z0-9]+", product):
+            raise ValueError(f"{product!r} is not a product such as BTC-USD")
+        if product.upper() in product_ids:
+            raise ValueError(f"{text!r} has {product.upper()} twice")
+        product_ids.append(product.upper())
+    return tuple(product_ids)
 
 
-def min_spread(argument: float | str | None = None) -> float:
-    """The fraction of the ask price above which a summary is told."""
-    name, value = "ORDERBOOK_MIN_SPREAD", _value("ORDERBOOK_MIN_SPREAD", argument)
-    number = _number(value)
-    if not math.isfinite(number):
-        raise _wrong(name, value, "a finite number")
+def _fraction(text: str) -> float:
+    number = _number(text)
+    if not (math.isfinite(number) and number < 1):
+        raise ValueError(f"{text!r} is not a finite number below 1 (0.0001 is one basis point)")
     return number
 
 
-def seconds(name: str) -> float:
-    """One of the settings that are a time in seconds, above 0."""
-    value = _value(name)
-    number = _number(value)
+def _seconds(text: str) -> float:
+    number = _number(text)
     if not (math.isfinite(number) and number > 0):
-        raise _wrong(name, value, "a number of seconds above 0")
+        raise ValueError(f"{text!r} is not a number of seconds above 0")
     return number
 
 
-def feed_url(argument: str | None = None) -> str:
-    """The feed's address."""
-    value = _value("ORDERBOOK_FEED_URL", argument)
+def _count(text: str) -> int:
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text.strip()):
+        raise ValueError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _url(text: str) -> str | None:
     try:
-        parse_uri(value).host.encode("idna")
+        parse_uri(text).host.encode("idna")
     except (InvalidURI, ValueError):  # ValueError: a port that is none, a host that can't be encoded
-        raise _wrong("ORDERBOOK_FEED_URL", value, "a ws:// or wss:// address") from None
-    return value
+        raise ValueError(f"{text!r} is not a ws:// or wss:// address") from None
+    return text
 
 
-def record_folder(argument: str | None = None) -> str | None:
-    """The folder to record into, made where it is missing; None for no recording."""
-    value = _value("ORDERBOOK_RECORD", argument)
-    if not value:
+def _folder(text: str) -> str | None:
+    if not text:
         return None
     try:
-        os.makedirs(value, exist_ok=True)
-        tempfile.TemporaryFile(dir=value).close()
+        os.makedirs(text, exist_ok=True)
+        tempfile.TemporaryFile(dir=text).close()
     except (OSError, ValueError) as error:
-        raise _wrong("ORDERBOOK_RECORD", value, f"a folder to record into: {error}") from None
-    return value
+        raise ValueError(f"{text!r} is not a folder to record into: {error}") from None
+    return text
 
 
-def _value(name: str, argument: object = None) -> str:
-    return os.environ.get(name, DEFAULTS[name]) if argument is None else str(argument)
-
-
-def _number(value: str) -> float:
+def _number(text: str) -> float:
     try:
-        return float(value)
+        return float(text)
     except ValueError:
         return math.nan
 
 
-def _wrong(name: str, value: str, what: str) -> SystemExit:
-    return SystemExit(f"{name}: {value!r} is not {what}")
+def _setting(variable: str, default: str | None, read: Callable[[str], T]) -> T:
+    field: T = dataclasses.field(metadata={"variable": variable, "default": default, "read": read})
+    return field
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReplaySettings:
+    """What a replay takes from its arguments and the environment."""
+
+    min_spread: float = _setting("ORDERBOOK_MIN_SPREAD", "0.0001", _fraction)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LiveSettings(ReplaySettings):
+    """What a live run takes from its arguments and the environment; all times are in seconds."""
+
+    products: tuple[str, ...] = _setting("ORDERBOOK_PRODUCTS", "BTC-USD,ETH-USD,BTC-EUR,ETH-EUR", _products)
+    url: str | None = _setting("ORDERBOOK_FEED_URL", None, _url)  # None: the feed's own address
+    connections: int = _setting("ORDERBOOK_CONNECTIONS", "16", _count)
+    record: str | None = _setting("ORDERBOOK_RECORD", None, _folder)
+    stale_after: float = _setting("ORDERBOOK_STALE_AFTER", "5", _seconds)
+    crossed_after: float = _setting("ORDERBOOK_CROSSED_AFTER", "2", _seconds)
+    refresh: float = _setting("ORDERBOOK_REFRESH", "3600", _seconds)
+
+
+VARIABLES = [field.metadata["variable"] for field in dataclasses.fields(LiveSettings)]
+
+
+def live(environment: Mapping[str, str] = os.environ, /, **arguments: object) -> LiveSettings:
+    """The settings of a live run; an argument that is None is left to its variable."""
+    return LiveSettings(**_values(LiveSettings, environment, arguments))
+
+
+def replay(environment: Mapping[str, str] = os.environ, /, **arguments: object) -> ReplaySettings:
+    """The settings of a replay; an argument that is None is left to its variable."""
+    return ReplaySettings(**_values(ReplaySettings, environment, arguments))
+
+
+def _values(
+    settings: type[ReplaySettings], environment: Mapping[str, str], arguments: dict[str, object]
+) -> dict[str, Any]:
+    for name in environment:
+        if name.startswith("ORDERBOOK_") and name not in VARIABLES:
+            [nearest] = get_close_matches(name, VARIABLES, n=1, cutoff=0)
+            raise SystemExit(f"{name!r} is not a setting; the nearest is {nearest}")
+    values = {}
+    for field in dataclasses.fields(settings):
+        name, value = field.name, arguments.get(field.name)
+        if value is None:
+            name = field.metadata["variable"]
+            value = environment.get(name, field.metadata["default"])
+        elif isinstance(value, Iterable) and not isinstance(value, str):
+            value = ",".join(map(str, value))
+        try:
+            values[field.name] = None if value is None else field.metadata["read"](str(value))
+        except ValueError as error:
+            raise SystemExit(f"{name}: {error}") from None
+    return values
+
+
+def no_other_arguments(factory: Callable[P, T]) -> Callable[P, T]:
+    """Refuse an argument that a factory does not have with one line: the engine would print a traceback."""
+    signature = inspect.signature(factory)
+
+    @wraps(factory)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            takes = ", ".join(signature.parameters)
+            raise SystemExit(f"{factory.__name__}: {error}; it takes {takes}") from None
+        return factory(*args, **kwargs)
+
+    return wrapper
+
+
+def check_metrics_port(environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse a port for `/metrics` that the engine could not open: it would go on without metrics.
+
+    The engine serves on all interfaces, wherever `BYTEWAX_DATAFLOW_API_ENABLED` is set, even to 0. Each
+    process of a cluster needs a port of its own.
+    """
+    if "BYTEWAX_DATAFLOW_API_ENABLED" not in environment:
+        return
+    name = "BYTEWAX_DATAFLOW_API_PORT"
+    text = environment.get(name, "3030")
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65_535:
+        raise SystemExit(f"{name}: {text!r} is not a port")
+    try:
+        socket.create_server(("", int(text))).close()
+    except OSError as error:
+        raise SystemExit(f"{name}: {text!r} is not a port that is free: {error.strerror}") from None

@@ -1,0 +1,172 @@
+"""Settings: what each takes, what beats what, and the line that ends a run over a mistake."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orderbook import settings
+from orderbook.settings import LiveSettings, ReplaySettings
+
+DEFAULTS = LiveSettings(
+    products=("BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR"),
+    min_spread=0.0001,
+    url=None,
+    connections=16,
+    record=None,
+    stale_after=5.0,
+    crossed_after=2.0,
+    refresh=3600.0,
+)
+
+
+def refused(function: Callable[..., object], *args: object, **kwargs: object) -> str:
+    """The line with which a call ends the run."""
+    with pytest.raises(SystemExit) as caught:
+        function(*args, **kwargs)
+    line = caught.value.code
+    assert isinstance(line, str) and len(line.splitlines()) == 1
+    return line
+
+
+def test_defaults() -> None:
+    """An empty environment gives the documented defaults."""
+    assert settings.live({}) == DEFAULTS
+    assert settings.replay({}) == ReplaySettings(min_spread=0.0001)
+
+
+@pytest.mark.parametrize(
+    ("variable", "field", "text", "value"),
+    [
+        ("ORDERBOOK_PRODUCTS", "products", "BTC-EUR", ("BTC-EUR",)),
+        ("ORDERBOOK_PRODUCTS", "products", " btc-eur , Eth-EUR,00-1INCH", ("BTC-EUR", "ETH-EUR", "00-1INCH")),
+        ("ORDERBOOK_MIN_SPREAD", "min_spread", "-1", -1.0),
+        ("ORDERBOOK_MIN_SPREAD", "min_spread", "0", 0.0),
+        ("ORDERBOOK_MIN_SPREAD", "min_spread", "0.999", 0.999),
+        ("ORDERBOOK_FEED_URL", "url", "ws://127.0.0.1:8765", "ws://127.0.0.1:8765"),
+        ("ORDERBOOK_FEED_URL", "url", "wss://example.org/feed", "wss://example.org/feed"),
+        ("ORDERBOOK_CONNECTIONS", "connections", "1", 1),
+        ("ORDERBOOK_CONNECTIONS", "connections", "400", 400),
+        ("ORDERBOOK_RECORD", "record", "", None),
+        ("ORDERBOOK_STALE_AFTER", "stale_after", "0.5", 0.5),
+        ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "1e9", 1e9),
+        ("ORDERBOOK_REFRESH", "refresh", "60", 60.0),
+    ],
+)
+def test_value(variable: str, field: str, text: str, value: object) -> None:
+    """A variable sets its field and no other; an argument with the same text sets the same, and beats it."""
+    from_variable = settings.live({variable: text})
+    assert getattr(from_variable, field) == value
+    others = {name: value for name, value in vars(from_variable).items() if name != field}
+    assert others.items() <= vars(DEFAULTS).items()
+    assert settings.live({variable: "="}, **{field: text}) == from_variable
+
+
+def test_arguments_of_other_types() -> None:
+    """An argument may be a number, and the products a list; None leaves a setting to its variable."""
+    taken = settings.live(
+        {"ORDERBOOK_REFRESH": "60"},
+        products=["BTC-EUR", "eth-eur"],
+        min_spread=0.5,
+        connections=3,
+        stale_after=1,
+        refresh=None,
+    )
+    assert (taken.products, taken.min_spread, taken.connections) == (("BTC-EUR", "ETH-EUR"), 0.5, 3)
+    assert (taken.stale_after, taken.refresh) == (1.0, 60.0)
+
+
+def test_folder_is_made(tmp_path: Path) -> None:
+    """The folder to record into is made where it is missing."""
+    folder = tmp_path / "of/today"
+    assert settings.live({"ORDERBOOK_RECORD": str(folder)}).record == str(folder)
+    assert folder.is_dir() and list(folder.iterdir()) == []
+
+
+def test_replay_reads_its_own_settings_only() -> None:
+    """A replay takes its threshold, and is not ended by a setting that it does not read."""
+    environment = {"ORDERBOOK_MIN_SPREAD": "0.01", "ORDERBOOK_PRODUCTS": "?"}
+    assert settings.replay(environment) == ReplaySettings(min_spread=0.01)
+    assert settings.replay(environment, min_spread=0.02) == ReplaySettings(min_spread=0.02)
+
+
+@pytest.mark.parametrize(
+    ("variable", "field", "text", "what"),
+    [
+        ("ORDERBOOK_PRODUCTS", "products", "", "is not a product such as BTC-USD"),
+        ("ORDERBOOK_PRODUCTS", "products", "../../x", "is not a product such as BTC-USD"),
+        ("ORDERBOOK_PRODUCTS", "products", "BTC\n-EUR", "is not a product such as BTC-USD"),
+        ("ORDERBOOK_PRODUCTS", "products", "BTC-EUR,ETH-EUR,btc-eur", "has BTC-EUR twice"),
+        ("ORDERBOOK_MIN_SPREAD", "min_spread", "wide", "is not a finite number below 1"),
+        ("ORDERBOOK_MIN_SPREAD", "min_spread", "nan", "is not a finite number below 1"),
+        ("ORDERBOOK_MIN_SPREAD", "min_spread", "-inf", "is not a finite number below 1"),
+        ("ORDERBOOK_MIN_SPREAD", "min_spread", "", "is not a finite number below 1"),
+        ("ORDERBOOK_MIN_SPREAD", "min_spread", "1", "is not a finite number below 1"),
+        ("ORDERBOOK_MIN_SPREAD", "min_spread", "25", "is not a finite number below 1"),
+        ("ORDERBOOK_FEED_URL", "url", "https://127.0.0.1", "is not a ws:// or wss:// address"),
+        ("ORDERBOOK_FEED_URL", "url", "ws://127.0.0.1:port", "is not a ws:// or wss:// address"),
+        ("ORDERBOOK_FEED_URL", "url", "ws://" + "a" * 64, "is not a ws:// or wss:// address"),
+        ("ORDERBOOK_FEED_URL", "url", "", "is not a ws:// or wss:// address"),
+        ("ORDERBOOK_CONNECTIONS", "connections", "0", "is not a whole number from 1"),
+        ("ORDERBOOK_CONNECTIONS", "connections", "-4", "is not a whole number from 1"),
+        ("ORDERBOOK_CONNECTIONS", "connections", "1.5", "is not a whole number from 1"),
+        ("ORDERBOOK_CONNECTIONS", "connections", "many", "is not a whole number from 1"),
+        ("ORDERBOOK_RECORD", "record", "dataflow.py", "is not a folder to record into: .*File exists"),
+        ("ORDERBOOK_RECORD", "record", "/proc/nowhere", "is not a folder to record into: .*No such file"),
+        ("ORDERBOOK_RECORD", "record", "\0", "is not a folder to record into: embedded null byte"),
+        ("ORDERBOOK_STALE_AFTER", "stale_after", "soon", "is not a number of seconds above 0"),
+        ("ORDERBOOK_STALE_AFTER", "stale_after", "0", "is not a number of seconds above 0"),
+        ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "-1", "is not a number of seconds above 0"),
+        ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "nan", "is not a number of seconds above 0"),
+        ("ORDERBOOK_REFRESH", "refresh", "inf", "is not a number of seconds above 0"),
+        ("ORDERBOOK_REFRESH", "refresh", "", "is not a number of seconds above 0"),
+    ],
+)
+def test_wrong_value(variable: str, field: str, text: str, what: str) -> None:
+    """A wrong value ends the run with one line: what was set, its value escaped, and what it must be."""
+    for name, environment, arguments in [(variable, {variable: text}, {}), (field, {}, {field: text})]:
+        line = refused(settings.live, environment, **arguments)
+        assert re.match(f"{name}: {re.escape(repr(text))} {what}", line), line
+
+
+def test_unknown_variable() -> None:
+    """An unknown `ORDERBOOK_` variable ends a live run and a replay, with the nearest name that is known."""
+    for read in (settings.live, settings.replay):
+        line = refused(read, {"PATH": "", "ORDERBOOK_PRODUCT": "BTC-EUR"})
+        assert line == "'ORDERBOOK_PRODUCT' is not a setting; the nearest is ORDERBOOK_PRODUCTS"
+
+
+@settings.no_other_arguments
+def factory(products: str | None = None, min_spread: float | None = None) -> tuple[str | None, float | None]:
+    """A factory such as `live`."""
+    return products, min_spread
+
+
+def test_unknown_argument() -> None:
+    """An argument that a factory does not have ends the run with one line that names those that it has."""
+    assert factory("BTC-EUR", min_spread=0.5) == ("BTC-EUR", 0.5)
+    line = refused(factory, product="BTC-EUR")
+    assert line == "factory: got an unexpected keyword argument 'product'; it takes products, min_spread"
+    line = refused(factory, "BTC-EUR", 0.5, 7)
+    assert line == "factory: too many positional arguments; it takes products, min_spread"
+
+
+def test_an_error_inside_a_factory_is_not_hidden() -> None:
+    """A `TypeError` of the factory's own code stays one, with its traceback."""
+
+    @settings.no_other_arguments
+    def broken() -> None:
+        raise TypeError("of its own")
+
+    with pytest.raises(TypeError, match="of its own"):
+        broken()
+
+
+@pytest.mark.parametrize("text", ["", "http", "-1", "65536", "٣٠٣٠", "1\n"])
+def test_metrics_port_that_is_none(text: str) -> None:
+    """Where the engine's API is on, even with 0, its port must be a number up to 65535; else nobody asks."""
+    environment = {"BYTEWAX_DATAFLOW_API_PORT": text}
+    settings.check_metrics_port(environment)
+    line = refused(settings.check_metrics_port, environment | {"BYTEWAX_DATAFLOW_API_ENABLED": "0"})
+    assert line == f"BYTEWAX_DATAFLOW_API_PORT: {text!r} is not a port"
