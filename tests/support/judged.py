@@ -1,4 +1,4 @@
-"""A live run whose lines are judged as they come."""
+"""Live run whose lines are judged as they come."""
 
 import os
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from tests.exchange.connection import Sent
 from tests.support.processes import DEADLINE, Running, start
-from tests.support.witness import Stretch, Witness
+from tests.support.witness import Stretch, Subscription, Witness, subscription_of
 
 
 class Judged:
@@ -23,12 +23,12 @@ class Judged:
         self.printed: dict[str, list[str]] = {product: [] for product in products}
         self.when: dict[str, list[float]] = {product: [] for product in products}
         self.stray: list[str] = []  # lines of no product that there is
-        self._stretches: dict[str, dict[int, Stretch]] = {product: {} for product in products}
+        self._stretches: dict[str, dict[Subscription, Stretch]] = {product: {} for product in products}
 
     def sent(self, product: str, sent: Sent) -> None:
         """The exchange is about to send a frame."""
         self.witnesses[product].sent(sent)
-        self._stretches[product].setdefault(sent.connection, Stretch(product)).add(sent.frame)
+        self._stretches[product].setdefault(subscription_of(sent), Stretch(product)).add(sent.frame)
 
     @contextmanager
     def run(self, env: dict[str, str]) -> Iterator[Running]:
@@ -49,21 +49,21 @@ class Judged:
                 if product not in self.witnesses:
                     self.stray.append(line)
                     continue
-                self.witnesses[product].heard(line)
+                self.witnesses[product].receive(line)
                 self.printed[product].append(line)
                 self.when[product].append(time.monotonic())
 
-    def connections(self, product: str) -> list[int]:
-        """The connections on which anything was sent of a product, by number."""
+    def subscriptions(self, product: str) -> list[Subscription]:
+        """The subscriptions on which anything was sent of a product."""
         return list(self._stretches[product])
 
     def wanted(self, product: str) -> list[str]:
         """The lines that the newest of them calls for."""
-        connections = self.connections(product)
-        return list(self._stretches[product][max(connections)].lines.values()) if connections else []
+        subscriptions = self.subscriptions(product)
+        return list(self._stretches[product][max(subscriptions)].lines.values()) if subscriptions else []
 
     def is_up_to_date(self, product: str) -> bool:
-        """Whether what was printed last is all that the newest connection calls for."""
+        """Whether what was printed last is all that the newest subscription calls for."""
         wanted = self.wanted(product)
         return bool(wanted) and self.printed[product][-len(wanted) :] == wanted
 

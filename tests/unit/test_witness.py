@@ -1,4 +1,4 @@
-"""The witness itself: it is fooled by nothing, and accuses nobody who only left early."""
+"""The judge of printed lines: what it finds wrong, and what not."""
 
 import json
 import re
@@ -29,20 +29,21 @@ def line(letter: str) -> str:
     return lines([frame(letter)])[PRODUCT][0]
 
 
-def accused(connections: list[str], printed: str) -> list[str]:
-    """The letters that the witness says are wrong, where each letter is a frame sent, or a line printed.
+def found_wrong(connections: list[str], printed: str) -> list[str]:
+    """The letters that the witness finds wrong, where each letter is a frame sent, or a line printed.
 
-    A `!` is a frame that can't be trusted.
+    A `!` is a frame that can't be trusted, and a `/` begins another subscription on the same connection.
     """
     witness = Witness(PRODUCT)
-    for number, letters in enumerate(connections):
-        for letter in letters:
-            sent = LIES["not_json"](PRODUCT, 1.0) if letter == "!" else frame(letter)
-            witness.sent(Sent(0.0, number, sent))
+    for number, subscriptions in enumerate(connections):
+        for subscription, letters in enumerate(subscriptions.split("/")):
+            for letter in letters:
+                sent = LIES["not_json"](PRODUCT, 1.0) if letter == "!" else frame(letter)
+                witness.sent(Sent(0.0, number, sent, subscription))
     by_line = {}
     for letter in printed:
         by_line[line(letter)] = letter
-        witness.heard(line(letter))
+        witness.receive(line(letter))
     return [by_line[wrong] for wrong in witness.wrong]
 
 
@@ -56,12 +57,15 @@ def accused(connections: list[str], printed: str) -> list[str]:
         (["AAB"], "AAB"),  # equal lines
         (["AAA", "AAB"], "AAAAB"),
         (["AA", "AB", "AC"], "AAAC"),
-        (["AB!C", "AD"], "ABAD"),  # up to a lie, and anew
+        (["AB!C", "AD"], "ABAD"),  # up to a frame that can't be trusted, and anew
+        (["ABC/DEF"], "ABDEF"),  # subscribed anew on the same connection
+        (["AB/CD/EF", "GH"], "ACDEGH"),
+        (["AB!C/DE"], "ABDE"),
     ],
 )
 def test_what_is_right(connections: list[str], printed: str) -> None:
-    """Equal lines, and connections that were left early, are no fault."""
-    assert accused(connections, printed) == []
+    """Equal lines are not wrong, nor are subscriptions that were left early."""
+    assert found_wrong(connections, printed) == []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,9 @@ def test_what_is_right(connections: list[str], printed: str) -> None:
         (["ABCD"], "ABD", "D"),  # a line is missing
         (["ABC"], "BC", "BC"),  # the first one is
         (["AABC"], "ABC", "BC"),  # one of two equal ones is
-        (["AB!CD"], "ABC", "C"),  # after a lie
+        (["AB!CD"], "ABC", "C"),  # after a frame that can't be trusted
+        (["ABC/DEF"], "ADBC", "BC"),  # of a subscription that was left
+        (["ABC/DEF"], "AEF", "EF"),  # without the snapshot of the new one
         (["!AB", "CD"], "ACD", "A"),
         (["ABC", "DEF"], "ADEB", "B"),  # of a connection that was left
         (["ABC", "DEF", "GHI"], "GD", "D"),
@@ -81,12 +87,12 @@ def test_what_is_right(connections: list[str], printed: str) -> None:
     ],
 )
 def test_what_is_wrong(connections: list[str], printed: str, wrong: str) -> None:
-    """A line that is missing, doubled, made up, or of a frame or a connection that is past, is told."""
-    assert "".join(accused(connections, printed)) == wrong
+    """A line is wrong after a missing one, doubled, made up, or of a frame or subscription that is past."""
+    assert "".join(found_wrong(connections, printed)) == wrong
 
 
 def test_altered_digit() -> None:
-    """One digit that is another one is told, wherever in a line it stands."""
+    """A line with one other digit is wrong, wherever in the line it stands."""
     market = Market(PRODUCT, 1, levels=5, mid=600, spread_ticks=8, gap_ticks=4)
     snapshot, update = market.snapshot(), market.update()
     right = lines([snapshot, update])[PRODUCT]
@@ -98,8 +104,8 @@ def test_altered_digit() -> None:
             witness.sent(Sent(0.0, 0, sent))
         digit = str((int(right[1][place]) + 1) % 10)
         altered = right[1][:place] + digit + right[1][place + 1 :]
-        witness.heard(right[0])
-        witness.heard(altered)
+        witness.receive(right[0])
+        witness.receive(altered)
         assert witness.wrong == [altered]
 
 
@@ -108,7 +114,7 @@ letters = st.text("AB", max_size=5)
 
 @given(connections=st.lists(letters, max_size=4), printed=st.text("AB", max_size=12))
 def test_any(connections: list[str], printed: str) -> None:
-    """Where most lines are equal, it says what comes of trying every way to read them."""
+    """Where most lines are equal, the witness finds what trying every way to read them finds."""
     # Of each connection the beginning, in order: (A(B(C)?)?)? for one that was sent ABC.
     pattern = "".join(f"({'('.join(sent)}" + ")?" * len(sent) for sent in connections if sent)
-    assert bool(accused(connections, printed)) == (re.fullmatch(pattern, printed) is None)
+    assert bool(found_wrong(connections, printed)) == (re.fullmatch(pattern, printed) is None)
