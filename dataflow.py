@@ -2,46 +2,49 @@
 
     exchange ──▶ input ──(product, message)──▶ orderbook ──(product, summary)──▶ big_spread ──▶ out
                    ▲                               │
-                   └───────── resync ◀── books that stay crossed
+                   └────────── resync ◀── books that stay crossed
 
-Run it live with `python -m bytewax.run dataflow:flow`, or on recordings with
+Run it live by `python -m bytewax.run dataflow:flow`, or on recordings by
 `python -m bytewax.run "dataflow:replay('tests/recordings')"`.
 """
 
 import gc
 import logging
+import sys
+import threading
+import time
 from collections.abc import Iterable
-from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
+from prometheus_client import REGISTRY
 
 from orderbook import settings
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
-from orderbook.coinbase.messages import BookMessage, Heartbeat, L2Update, Snapshot
-from orderbook.feed.client import FeedSettings
+from orderbook.coinbase import exchange
+from orderbook.coinbase.messages import Heartbeat, L2Update, Message, Snapshot
 from orderbook.feed.resync import ResyncSink
+from orderbook.feed.session import Timeouts
 from orderbook.feed.source import CoinbaseSource
-from orderbook.metrics import of_this_process
-from orderbook.output.lines import LineSink
+from orderbook.metrics import Metrics
+from orderbook.output.lines import LineSink, claim_stdout
 from orderbook.recording.source import RecordingSource
-from orderbook.shutdown import Ending, logged
+from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
 
-UNREACHABLE_HINT = (
-    "the exchange can't be reached, and is tried again and again; recordings need no network: "
-    """python -m bytewax.run "dataflow:replay('tests/recordings')\""""
+OFFLINE_HINT = (
+    f"""without a network: {sys.executable} -m bytewax.run "dataflow:replay('tests/recordings')\""""
 )
+SUMMARY_INTERVAL = 60.0  # seconds between two lines of the log that sum a live run up
+
+Summary = OrderBookSummary | CrossedBook | None
 
 
-def mapper(
-    state: OrderBookState | None, message: BookMessage
-) -> tuple[OrderBookState, OrderBookSummary | CrossedBook | None]:
-    """Bring a product's book up to date with a message, and tell what the book is like then.
+def mapper(state: OrderBookState | None, message: Message) -> tuple[OrderBookState, Summary]:
+    """Bring a product's book up to date with a message, and summarize it.
 
-    A heartbeat says nothing of the book, so nothing is told after it, save that a book is crossed still.
-    With its snapshot a book becomes one of those that the metrics of this process show.
+    A heartbeat changes no book, so it has no summary, save that a crossed book is crossed still.
     """
     if state is None:
         state = OrderBookState()
@@ -51,25 +54,22 @@ def mapper(
     summary = state.summarize()
     if type(message) is Snapshot:
         bids, asks = len(message.bids), len(message.asks)
-        of_this_process().books[message.product_id] = state
         log.info("%s: live, %d bids and %d asks: %s", message.product_id, bids, asks, summary)
     elif type(message) is Heartbeat and type(summary) is OrderBookSummary:
         return state, None
     return state, summary
 
 
-def just_large_spread(
-    product_summary: tuple[str, OrderBookSummary | CrossedBook | None], min_spread: float = 0.0001
-) -> bool:
+def just_large_spread(product_summary: tuple[str, Summary], min_spread: float = 0.0001) -> bool:
     """Keep a summary whose spread is above this fraction of its ask price; never a book without one."""
     _product, summary = product_summary
     return type(summary) is OrderBookSummary and summary.spread / summary.ask_price > min_spread
 
 
-def stays_crossed(product_summary: tuple[str, OrderBookSummary | CrossedBook | None], seconds: float) -> bool:
-    """Keep the books that have been crossed for this long."""
+def is_crossed(product_summary: tuple[str, Summary]) -> bool:
+    """Keep the books that are crossed."""
     _product, summary = product_summary
-    return type(summary) is CrossedBook and summary.seconds >= seconds
+    return type(summary) is CrossedBook
 
 
 def flow() -> Dataflow:
@@ -77,55 +77,90 @@ def flow() -> Dataflow:
     return live()
 
 
+@settings.no_other_arguments
 def live(
     products: str | Iterable[str] | None = None,
     min_spread: float | None = None,
     url: str | None = None,
     record: str | None = None,
+    connections: int | None = None,
+    stale_after: float | None = None,
+    crossed_after: float | None = None,
+    refresh: float | None = None,
 ) -> Dataflow:
     """The dataflow on the exchange's feed. An argument beats its variable of the environment."""
-    product_ids = settings.products(products)
-    threshold = settings.min_spread(min_spread)
-    feed = FeedSettings(
-        settings.feed_url(url),
-        stale_after=settings.seconds("ORDERBOOK_STALE_AFTER"),
-        refresh=settings.seconds("ORDERBOOK_REFRESH"),
+    chosen = settings.live(
+        products=products,
+        min_spread=min_spread,
+        url=url,
+        record=record,
+        connections=connections,
+        stale_after=stale_after,
+        crossed_after=crossed_after,
+        refresh=refresh,
     )
-    crossed_after = settings.seconds("ORDERBOOK_CROSSED_AFTER")
-    folder = settings.record_folder(record)
-    ending = Ending()
+    shutdown = Shutdown(default_code=1)  # a feed has no end: where it ends, all products were refused
     source = CoinbaseSource(
-        product_ids, feed, ending, of_this_process(), record=folder, hint=UNREACHABLE_HINT
+        chosen.products,
+        chosen.url or exchange.URL,
+        Timeouts(chosen.stale_after, chosen.refresh),
+        shutdown,
+        connections=chosen.connections,
+        record=chosen.record,
+        hint=OFFLINE_HINT,
     )
-    dataflow = Dataflow("orderbook")
-    books = _order_books(op.input("input", dataflow, source), threshold, ending)
-    crossed = op.filter("crossed", books, lambda item: stays_crossed(item, crossed_after))
-    op.output("resync", crossed, ResyncSink(source))
-    return _begin(dataflow, ending)
+    lines = LineSink(shutdown)
+    metrics = Metrics(lines, source.stats)
+    flow = Dataflow("orderbook")
+    messages = op.input("input", flow, source)
+    books = op.stateful_map("orderbook", messages, logged(metrics.watching(mapper)))
+    wide = op.filter("big_spread", books, lambda book: just_large_spread(book, chosen.min_spread))
+    op.output("out", wide, lines)
+    crossed = op.filter("crossed", books, is_crossed)
+    op.output("resync", crossed, ResyncSink(source, chosen.crossed_after))
+    _start(shutdown, lines, metrics)
+    return flow
 
 
+@settings.no_other_arguments
 def replay(path: str = "tests/recordings", min_spread: float | None = None) -> Dataflow:
     """The dataflow on a recording or a folder of recordings, as fast as it goes."""
-    threshold = settings.min_spread(min_spread)
-    ending = Ending(resumable=True)
+    chosen = settings.replay(min_spread=min_spread)
+    shutdown = Shutdown(resumable=True)
     try:
-        source = RecordingSource(str(path), ending)
+        source = RecordingSource(str(path), shutdown)
     except ValueError as error:
         raise SystemExit(f"replay: {error}") from None
-    dataflow = Dataflow("orderbook")
-    _order_books(op.input("input", dataflow, source), threshold, ending)
-    return _begin(dataflow, ending)
+    lines = LineSink(shutdown)
+    metrics = Metrics(lines)
+    flow = Dataflow("orderbook")
+    messages = op.input("input", flow, source)
+    books = op.stateful_map("orderbook", messages, logged(metrics.watching(mapper)))
+    wide = op.filter("big_spread", books, lambda book: just_large_spread(book, chosen.min_spread))
+    op.output("out", wide, lines)
+    _start(shutdown, lines, metrics)
+    return flow
 
 
-def _order_books(messages: op.KeyedStream[Any], min_spread: float, ending: Ending) -> op.KeyedStream[Any]:
-    books = op.stateful_map("orderbook", messages, logged(mapper))
-    wide = op.filter("big_spread", books, lambda item: just_large_spread(item, min_spread))
-    op.output("out", wide, LineSink(ending, of_this_process()))
-    return books
-
-
-def _begin(dataflow: Dataflow, ending: Ending) -> Dataflow:
+def _start(shutdown: Shutdown, lines: LineSink, metrics: Metrics) -> None:
+    """Make the process the run's own where it is the engine's command; elsewhere it belongs to others."""
+    main = sys.modules["__main__"].__spec__
+    if main is None or main.name not in ("bytewax.run", "bytewax.testing"):
+        return
+    settings.check_metrics_port()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    ending.install()
+    lines.claim_stdout()
+    shutdown.install()
+    REGISTRY.register(metrics)
+    threading.Thread(target=_log_summaries, args=[metrics], daemon=True).start()
     gc.freeze()  # the program itself is never garbage: a full collection need not look at it again
-    return dataflow
+
+
+def _log_summaries(metrics: Metrics) -> None:
+    while True:
+        time.sleep(SUMMARY_INTERVAL)
+        log.info(metrics.summary())
+
+
+if __name__ == "__main__":
+    sys.exit(f"to run it: {sys.executable} -m bytewax.run dataflow:flow")

@@ -124,7 +124,7 @@ class Session:
         return bool(self._to_unsubscribe or (self._to_subscribe and not self._pending))
 
     def next_request(self, now: float) -> str | None:
-        """The next request, to be sent at once. There is one subscribe at a time, so an error is its answer."""
+        """The next request, to be sent at once; one subscribe at a time, so an error is its answer."""
         if self._last_frame == math.inf:
             self._last_frame = now
         if self._to_unsubscribe:

@@ -118,9 +118,10 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, Message], None]):
         return self._worker.poll(self._product_id)
 
     def next_awake(self) -> datetime:
-        """When to poll again, from the begin of the last poll: the engine compares with a clock read before it.
+        """When to poll again, counted from the begin of the last poll.
 
-        Counted from its end, the engine would wait once more for as long as the poll took.
+        The engine compares it with a clock that it read before that poll: counted from the poll's end, it
+        would wait once more for as long as the poll took.
         """
         drives = self._worker.drives(self._product_id)
         return self._polled + (DRIVER_INTERVAL if drives else OTHERS_INTERVAL)
