@@ -13,7 +13,7 @@ Size = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
 
 
 class BadFrame(ValueError):
-    """A frame that can't be trusted; the text names the place in the frame and the value that stands there."""
+    """A frame that can't be trusted; the text names the place in the frame and the value there."""
 
 
 # Levels and changes are invisible to the garbage collector (gc=False): they hold no containers, and a

@@ -13,8 +13,7 @@ from functools import cache
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
-from orderbook.metrics import Metrics
-from orderbook.shutdown import Ending, logged
+from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
 
@@ -44,22 +43,26 @@ def claim_stdout() -> int:
 class LineSink(DynamicSink[object]):
     """Each item's `str` as a line on stdout; a reader that goes away ends the run, quietly."""
 
-    def __init__(self, ending: Ending, metrics: Metrics) -> None:
+    def __init__(self, shutdown: Shutdown) -> None:
+        self.lines = 0  # written so far
+        self._descriptor = 1
+        self._shutdown = shutdown
+
+    def claim_stdout(self) -> None:
+        """Take stdout over for the lines, at the start of a run."""
         self._descriptor = claim_stdout()
-        self._ending = ending
-        self._metrics = metrics
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "LinePartition":
-        return LinePartition(self._descriptor, self._ending, self._metrics)
+        return LinePartition(self, self._descriptor, self._shutdown)
 
 
 class LinePartition(StatelessSinkPartition[object]):
     """A worker's way to the file descriptor that all workers write to."""
 
-    def __init__(self, descriptor: int, ending: Ending, metrics: Metrics) -> None:
+    def __init__(self, sink: LineSink, descriptor: int, shutdown: Shutdown) -> None:
+        self._sink = sink
         self._descriptor = descriptor
-        self._ending = ending
-        self._metrics = metrics
+        self._shutdown = shutdown
         self._broken = False
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
@@ -80,7 +83,7 @@ class LinePartition(StatelessSinkPartition[object]):
     def _write(self, piece: bytes) -> None:
         try:
             with _stdout:
-                self._metrics.lines += piece.count(b"\n")
+                self._sink.lines += piece.count(b"\n")
                 while piece and self._is_writable():
                     try:
                         written = os.write(self._descriptor, piece)
@@ -97,11 +100,11 @@ class LinePartition(StatelessSinkPartition[object]):
         # A reader that has stopped reading must not keep a Ctrl-C from working: os.write would wait
         # for it for ever.
         while not self._broken and not self._poll.poll(100):
-            if self._ending.reached:
+            if self._shutdown.requested:
                 self._break(0)
         return not self._broken
 
     def _break(self, code: int) -> None:
         self._broken = True  # what is left out leaves no gap: no line follows it
-        self._ending.finish(code)
-        self._ending.abandon()
+        self._shutdown.request(code)
+        self._shutdown.abandon()

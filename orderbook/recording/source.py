@@ -1,21 +1,19 @@
-"""How it is kept and heard again: frames recorded one a line, and read back as the same stream.
+"""Replay source: recordings read back as the stream that they were.
 
 A recording is what the exchange sent, raw, and nothing else; `decode` judges it as it judges the feed.
 """
 
-import fcntl
 import gzip
 import logging
-import os
 import zlib
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from orderbook.coinbase.messages import BadFrame, BookMessage, decode
-from orderbook.shutdown import Ending, logged
+from orderbook.coinbase.exchange import decode
+from orderbook.coinbase.messages import BadFrame, Message
+from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
 
@@ -23,62 +21,7 @@ SUFFIXES = (".jsonl", ".jsonl.gz")
 BATCH_BYTES = 65_536  # some 100 updates: past that the engine's cost a message falls no further
 
 
-class Recorder:
-    """Appends a product's frames to `<folder>/<product>.jsonl`.
-
-    Each frame is one write, so a crash can cut the last line only; that line is removed when the
-    file is opened again. Raises `OSError` where the file can't be opened, or is being recorded to
-    by somebody else.
-    """
-
-    def __init__(self, folder: str, product_id: str) -> None:
-        self.path = Path(folder, f"{product_id}.jsonl")
-        self._file = open(self.path, "a+b", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise BlockingIOError(f"{self.path} is being recorded to already") from None
-        self._size = self._remove_cut_line()
-
-    def _remove_cut_line(self) -> int:
-        size = self._file.seek(0, os.SEEK_END)
-        whole = size
-        while whole:
-            start = max(0, whole - 65_536)
-            self._file.seek(start)
-            newline = self._file.read(whole - start).rfind(b"\n")
-            if newline >= 0:
-                whole = start + newline + 1
-                break
-            whole = start
-        if whole < size:
-            self._file.truncate(whole)
-            log.warning("%s: removed a last line that was cut short, %d bytes", self.path, size - whole)
-        return whole
-
-    def write(self, frame: bytes) -> None:
-        """Append a frame. A disk that refuses it ends the recording at its last whole line."""
-        if self._file.closed:
-            return
-        line = frame.replace(b"\n", b" ") + b"\n"  # in JSON that decodes, a newline is white space
-        try:
-            written = self._file.write(line)
-            if written != len(line):
-                raise OSError(f"took {written} of {len(line)} bytes")
-            self._size += written
-        except OSError as error:
-            log.error("%s: %s; this recording ends here", self.path, error)
-            with suppress(OSError):  # the disk may refuse this too
-                self._file.truncate(self._size)
-            self._file.close()
-
-    def close(self) -> None:
-        """Close the file; frames that come later are not recorded."""
-        self._file.close()
-
-
-class RecordingSource(FixedPartitionedSource[tuple[str, BookMessage], tuple[int, int]]):
+class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int]]):
     """A recording, or a folder of them, as a source with one partition a file.
 
     Takes `.jsonl` and `.jsonl.gz`. A file may mix products, but a product may be in one file only:
@@ -86,8 +29,8 @@ class RecordingSource(FixedPartitionedSource[tuple[str, BookMessage], tuple[int,
     where there is nothing to read at `path`.
     """
 
-    def __init__(self, path: str, ending: Ending) -> None:
-        self._ending = ending
+    def __init__(self, path: str, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
         self._file_of: dict[str, str] = {}
         root = Path(path)
         try:
@@ -112,22 +55,24 @@ class RecordingSource(FixedPartitionedSource[tuple[str, BookMessage], tuple[int,
         self, step_id: str, for_part: str, resume_state: tuple[int, int] | None
     ) -> "RecordingPartition":
         offset, line = resume_state or (0, 0)
-        return RecordingPartition(self._files[for_part], offset, line, self._file_of, self._ending)
+        return RecordingPartition(self._files[for_part], offset, line, self._file_of, self._shutdown)
 
 
-class RecordingPartition(StatefulSourcePartition[tuple[str, BookMessage], tuple[int, int]]):
+class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int, int]]):
     """A file's messages, from a byte offset on, as fast as they are asked for.
 
     `file_of` tells, for all partitions of the process, which file a product was found in.
     """
 
-    def __init__(self, path: Path, offset: int, line: int, file_of: dict[str, str], ending: Ending) -> None:
+    def __init__(
+        self, path: Path, offset: int, line: int, file_of: dict[str, str], shutdown: Shutdown
+    ) -> None:
         self._path = path
         self._name = path.name
         self._offset = offset
         self._line = line
         self._file_of = file_of
-        self._ending = ending
+        self._shutdown = shutdown
         self._file = cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
         self._cut = False
         self._wrong: str | None = None
@@ -145,14 +90,14 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, BookMessage], tuple[
             self._wrong = str(error)
 
     @logged
-    def next_batch(self) -> list[tuple[str, BookMessage]]:
+    def next_batch(self) -> list[tuple[str, Message]]:
         """The messages of the next lines. A bad line ends the run, once those before it are out."""
         if self._wrong:
             log.error("%s:%d: %s", self._path, self._line + 1, self._wrong)
-            self._ending.finish(1)
-        if self._ending.reached:
+            self._shutdown.request(1)
+        if self._shutdown.requested:
             raise StopIteration
-        batch: list[tuple[str, BookMessage]] = []
+        batch: list[tuple[str, Message]] = []
         try:
             end = self._offset + BATCH_BYTES
             while self._offset < end:
@@ -162,7 +107,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, BookMessage], tuple[
                         break
                     raise StopIteration
                 message = decode(line)
-                if isinstance(message, BookMessage):
+                if isinstance(message, Message):
                     product_id = message.product_id
                     if self._file_of.setdefault(product_id, self._name) != self._name:
                         raise BadFrame(f"{product_id} is in {self._file_of[product_id]} too")
