@@ -123,7 +123,7 @@ class _Side:
         return listed
 
     def copy(self) -> "_Side":
-        """A side with dicts of its own, without the gaps that deleted levels leave in a dict."""
+        """A side with dicts of its own; where deletes have left many gaps in a dict, its copy has none."""
         copy = _Side({}, self.kept)
         copy.near, copy.far = self.near.copy(), self.far.copy()
         copy.best, copy.floor = self.best, self.floor
@@ -182,10 +182,10 @@ class OrderBookState:
         self._judge()
 
     def _replace(self, snapshot: Snapshot) -> None:
-        # Levels of size 0 are none; the exchange sends no such levels in a snapshot, but might.
-        bids = {level.price: level.size for level in snapshot.bids if level.size}
-        asks = {-level.price: level.size for level in snapshot.asks if level.size}
-        self._bids, self._asks = _Side(bids, self._kept), _Side(asks, self._kept)
+        bids = {level.price: level.size for level in snapshot.bids}
+        asks = {-level.price: level.size for level in snapshot.asks}
+        self._bids = _Side(_without_zeros(bids), self._kept)
+        self._asks = _Side(_without_zeros(asks), self._kept)
         self._shared = False
         self._synced = True
         self._summary = None
@@ -278,3 +278,8 @@ def _difference(ask: float, bid: float) -> float:
     # The prices were decimals before they were floats, and repr gives those decimals back; the
     # difference of the floats has noise in it. Takes 1 µs.
     return float(Decimal(repr(ask)) - Decimal(repr(bid)))
+
+
+def _without_zeros(sizes: dict[float, float]) -> dict[float, float]:
+    # The exchange sends no levels of size 0 in a snapshot, but might.
+    return sizes if all(sizes.values()) else {price: size for price, size in sizes.items() if size}

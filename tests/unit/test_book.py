@@ -1,4 +1,4 @@
-"""The book, beside the naive judge.
+"""Order book, beside the naive oracle.
 
     python -m pytest tests/unit/test_book.py --hypothesis-profile=long
 
@@ -11,13 +11,15 @@ import pickle
 import tracemalloc
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
-from orderbook.coinbase.messages import Heartbeat, Level, Snapshot, decode
+from orderbook.coinbase.exchange import decode
+from orderbook.coinbase.messages import Change, Heartbeat, L2Update, Level, Message, Snapshot
 from tests.stress import soak_book
 from tests.support.oracle import Oracle, line
 
@@ -71,29 +73,27 @@ FRAMES = st.one_of(
 )
 
 
-def hear(book: OrderBookState, frame: bytes) -> None:
-    """Take in a frame as the dataflow does."""
+def apply(book: OrderBookState, frame: bytes) -> None:
+    """Apply a frame's message, if it is one of a product."""
     message = decode(frame)
-    if message is not None:
+    if isinstance(message, Message):
         book.update(message)
 
 
 @given(st.lists(FRAMES, min_size=5, max_size=25), st.sampled_from([1, 2, 3, 100]))
-def test_book_agrees_with_the_naive_judge(frames: list[bytes], kept: int) -> None:
-    """After each message: same levels, same best, same summary, or the same reason for none.
-
-    However few levels are kept near.
-    """
-    book, judge = OrderBookState(kept=kept), Oracle(PRODUCT)
+def test_book_agrees_with_the_naive_oracle(frames: list[bytes], kept: int) -> None:
+    """A book has the oracle's levels and summary after each message, however few levels are near."""
+    book, oracle = OrderBookState(kept=kept), Oracle(PRODUCT)
     for frame in frames:
-        hear(book, frame)
-        judge.judge(frame)
+        apply(book, frame)
+        oracle.judge(frame)
         book.check()
-        bids = sorted(judge.bids.items(), reverse=True)
-        asks = sorted(judge.asks.items())
-        assert book.depth(len(bids) + len(asks)) == (bids, asks)
-        assert book.depth(2) == (bids[:2], asks[:2])
-        best, top, summary = judge.best(), judge.top(), book.summarize()
+        bids = sorted(oracle.bids.items(), reverse=True)
+        asks = sorted(oracle.asks.items())
+        for levels in (0, 1, 2, 5, len(bids) + len(asks)):
+            assert book.depth(levels) == (bids[:levels], asks[:levels])
+        assert book.levels() == (len(bids), len(asks))
+        best, top, summary = oracle.best(), oracle.top(), book.summarize()
         if best is None:
             assert summary is None
             assert book.spread() is None
@@ -121,7 +121,7 @@ def test_spread_is_the_decimal_difference(one: int, other: int, places: int, mor
 
 @given(st.integers(1, 10**15 - 101), st.integers(1, 100), st.integers(0, 10))
 def test_narrow_spread_has_no_noise(bid: int, ticks: int, places: int) -> None:
-    """Neither has a spread of a few ticks, where the difference of floats is mostly noise."""
+    """A spread of a few ticks is exact, where the difference of the floats is mostly noise."""
     prices = (Decimal(bid).scaleb(-places), Decimal(bid + ticks).scaleb(-places))
     assert spread_of(*(f"{price:f}" for price in prices)) == float(Decimal(ticks).scaleb(-places))
 
@@ -138,90 +138,119 @@ def test_stated_spreads(bid: str, ask: str, spread: float) -> None:
 def spread_of(bid: str, ask: str) -> float | None:
     """The spread of a book of these two levels."""
     book = OrderBookState()
-    hear(book, snapshot([(bid, "1")], [(ask, "1")]))
+    apply(book, snapshot([(bid, "1")], [(ask, "1")]))
     return book.spread()
 
 
 def test_summary_prints_as_in_the_tutorial() -> None:
     """The text of a summary is the format of the output; others parse it."""
     book = OrderBookState()
-    hear(book, snapshot([("60152.78", "0.01040000")], [("60173.35", "0.02238611")]))
+    apply(book, snapshot([("60152.78", "0.01040000")], [("60173.35", "0.02238611")]))
     assert str(book.summarize()) == (
         "OrderBookSummary(bid_price=60152.78, bid_size=0.0104, ask_price=60173.35, "
         "ask_size=0.02238611, spread=20.57)"
     )
 
 
-def test_what_a_book_tells_is_frozen() -> None:
-    """Nobody downstream can change a summary or a crossed book under another's hands."""
+def test_what_a_book_answers_is_frozen() -> None:
+    """A summary and a crossed book can't be changed: several steps downstream hold the same one."""
     with pytest.raises(AttributeError):
         OrderBookSummary(1.0, 1.0, 2.0, 1.0, 1.0).spread = 0.0  # type: ignore[misc]
     with pytest.raises(AttributeError):
-        CrossedBook(2.0, 1.0, 0.0).seconds = 9.0  # type: ignore[misc]
+        CrossedBook(2.0, 1.0, 1).crossing = 9  # type: ignore[misc]
 
 
-class Clock:
-    """A clock that stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def crossed_for(book: OrderBookState) -> float | None:
-    """For how many seconds the book says that it is crossed, None where it says that it isn't."""
-    summary = book.summarize()
-    return summary.seconds if isinstance(summary, CrossedBook) else None
+CROSSINGS: list[tuple[bytes, int | None]] = [
+    (snapshot([("99", "1")], [("101", "1")]), None),
+    (update([("buy", "102", "1")]), 1),
+    (f'{{"type":"heartbeat","product_id":"{PRODUCT}"}}'.encode(), 1),
+    (update([("buy", "103", "1"), ("sell", "100", "1")]), 1),  # crossed all the time, if by other levels
+    (update([("buy", "103", "0"), ("buy", "102", "0"), ("sell", "100", "0")]), None),
+    (update([("buy", "102", "1")]), 2),
+    (snapshot([("102", "1")], [("101", "1")]), 3),  # another book, if a crossed one
+    (update([("sell", "101", "0")]), None),  # one side only
+    (update([("sell", "102.00", "1")]), 4),  # locked
+    (snapshot([("99", "1")], []), None),
+]
 
 
-def test_crossed_book_says_for_how_long() -> None:
-    """The time runs while a book is crossed, whatever comes meanwhile, and starts anew with each crossing."""
-    clock = Clock()
-    book = OrderBookState(clock)
-    hear(book, snapshot([("99", "1")], [("101", "1")]))
-    clock.now += 5
-    assert crossed_for(book) is None
-    hear(book, update([("buy", "102", "1")]))
-    assert crossed_for(book) == 0
-    clock.now += 1.5
-    assert crossed_for(book) == 1.5
-    book.update(Heartbeat(PRODUCT))
-    clock.now += 1
-    assert crossed_for(book) == 2.5
-    hear(book, update([("buy", "103", "1"), ("sell", "100", "1")]))
-    clock.now += 1
-    assert crossed_for(book) == 3.5, "crossed all the time, if by other levels"
-    hear(book, update([("buy", "103", "0"), ("buy", "102", "0"), ("sell", "100", "0")]))
-    clock.now += 1
-    assert crossed_for(book) is None
-    hear(book, update([("buy", "102", "1")]))
-    clock.now += 0.25
-    assert crossed_for(book) == 0.25
-    hear(book, snapshot([("102", "1")], [("101", "1")]))
-    assert crossed_for(book) == 0, "another book, if a crossed one"
-    clock.now += 1
-    assert crossed_for(book) == 1
-    hear(book, snapshot([("99", "1")], []))
-    assert crossed_for(book) is None
+def test_a_crossed_book_bears_the_number_of_its_crossing() -> None:
+    """The number stays while a book is crossed, and rises with each crossing and each crossed snapshot."""
+    book = OrderBookState()
+    for step, (frame, crossing) in enumerate(CROSSINGS):
+        apply(book, frame)
+        book.check()
+        summary = book.summarize()
+        assert (summary.crossing if isinstance(summary, CrossedBook) else None) == crossing, step
 
 
 def test_crossing_within_a_message_is_none() -> None:
-    """A book that is crossed and uncrossed by one message goes on as crossed as it was: not at all."""
+    """A book that one message crosses and uncrosses has a summary at the message's end, and no crossing."""
     book = OrderBookState()
-    hear(book, snapshot([("99", "1")], [("101", "1")]))
-    hear(book, update([("buy", "102", "1"), ("sell", "101", "0"), ("sell", "103", "2")]))
+    apply(book, snapshot([("99", "1")], [("101", "1")]))
+    apply(book, update([("buy", "102", "1"), ("sell", "101", "0"), ("sell", "103", "2")]))
     assert book.summarize() == OrderBookSummary(102.0, 1.0, 103.0, 2.0, 1.0)
+    apply(book, update([("buy", "103", "1")]))
+    assert book.summarize() == CrossedBook(103.0, 103.0, 1)
 
 
-def test_locked_book_counts_as_crossed() -> None:
-    """A best bid equal to the best ask leaves no spread to tell."""
-    clock = Clock()
-    book = OrderBookState(clock)
-    hear(book, snapshot([("100", "1")], [("100.00", "1")]))
-    clock.now += 3
-    assert book.summarize() == CrossedBook(100.0, 100.0, 3.0)
+def test_a_message_that_says_nothing_of_the_book_leaves_it_alone() -> None:
+    """A heartbeat changes neither levels nor summary, nor does it make a book live."""
+    book = OrderBookState()
+    book.update(Heartbeat(PRODUCT))
+    assert repr(book) == repr(OrderBookState())
+    apply(book, snapshot([("99", "1")], [("101", "1")]))
+    before = book.depth(9), book.summarize(), book.changes
+    book.update(Heartbeat(PRODUCT))
+    assert (book.depth(9), book.summarize(), book.changes) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (snapshot([], []), ["bytes", '{"type":"sn']),
+        ({"type": "l2update"}, ["dict", "l2update"]),
+        (None, ["NoneType", "None"]),
+        ("\x1b[2J\n" * 1_000, ["str", r"\x1b[2J\n"]),
+        (Level(1, 1), ["Level"]),
+    ],
+    ids=["frame", "dict", "none", "long and hostile", "level"],
+)
+def test_what_is_no_message_is_refused(value: Any, words: list[str]) -> None:
+    """The error names the type and shows the value, short and escaped; the book stays as it was."""
+    book = OrderBookState()
+    apply(book, snapshot([("99", "1")], [("101", "1")]))
+    with pytest.raises(TypeError) as caught:
+        book.update(value)
+    text = str(caught.value)
+    assert all(word in text for word in words)
+    assert len(text) < 150
+    assert text.isprintable()
+    assert book.summarize() == OrderBookSummary(99.0, 1.0, 101.0, 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "shown"),
+    [
+        (None, None, "no snapshot yet"),
+        (
+            [("60152.78", "0.0104"), ("60152", "1"), ("60151", "1")],
+            [("60173.35", "0.02238611")],
+            "bid 60152.78 × 0.0104, ask 60173.35 × 0.02238611, 3 bids, 1 asks",
+        ),
+        ([("99", "1")], [], "bid 99.0 × 1.0, ask none, 1 bids, 0 asks"),
+        ([("99", "1")], [("98", "2")], "crossed, bid 99.0 × 1.0, ask 98.0 × 2.0, 1 bids, 1 asks"),
+    ],
+    ids=["none", "both sides", "one side", "crossed"],
+)
+def test_repr_shows_the_top(
+    bids: list[tuple[str, str]] | None, asks: list[tuple[str, str]] | None, shown: str
+) -> None:
+    """In a notebook a book shows its best bid and ask, whether it is crossed, and how many levels it has."""
+    book = OrderBookState()
+    if bids is not None and asks is not None:
+        apply(book, snapshot(bids, asks))
+    assert repr(book) == f"OrderBookState({shown})"
 
 
 def by_pickle(book: OrderBookState) -> OrderBookState:
@@ -232,66 +261,84 @@ def by_pickle(book: OrderBookState) -> OrderBookState:
 def test_copies_are_independent(copy_of: Callable[[OrderBookState], OrderBookState]) -> None:
     """What recovery keeps is the book of that moment: no change of either reaches the other."""
     book = OrderBookState()
-    hear(book, snapshot([("99", "1"), ("98", "2")], [("101", "1"), ("102", "2")]))
-    hear(book, update([("buy", "98", "0"), ("sell", "103", "3")]))
+    apply(book, snapshot([("99", "1"), ("98", "2")], [("101", "1"), ("102", "2")]))
+    apply(book, update([("buy", "98", "0"), ("sell", "103", "3")]))
     before = ([(99.0, 1.0)], [(101.0, 1.0), (102.0, 2.0), (103.0, 3.0)])
     twin = copy_of(book)
     assert twin.depth(9) == before
     assert twin.summarize() == book.summarize()
-    hear(twin, update([("buy", "99", "0"), ("buy", "97", "4"), ("sell", "101", "7")]))
+    apply(twin, update([("buy", "99", "0"), ("buy", "97", "4"), ("sell", "101", "7")]))
     assert book.depth(9) == before
     after = twin.depth(9)
-    hear(book, update([("buy", "97", "5"), ("sell", "102", "0"), ("sell", "100", "1")]))
+    apply(book, update([("buy", "97", "5"), ("sell", "102", "0"), ("sell", "100", "1")]))
     assert twin.depth(9) == after == ([(97.0, 4.0)], [(101.0, 7.0), (102.0, 2.0), (103.0, 3.0)])
-    hear(book, snapshot([("1", "1")], [("2", "1")]))
+    apply(book, snapshot([("1", "1")], [("2", "1")]))
     assert twin.depth(9) == after
     twin.check()
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), FRAMES | st.sampled_from(["copy", "drop"])), max_size=40))
 def test_copies_of_copies_are_independent(steps: list[tuple[int, bytes | str]]) -> None:
-    """Books copied, changed and dropped in any order: each has what it was told, and nothing else."""
+    """Books copied, changed and dropped in any order: each has what was applied to it, and nothing else."""
     pairs = [(OrderBookState(kept=2), Oracle(PRODUCT))]
     for number, step in steps:
-        book, judge = pairs[number % len(pairs)]
+        book, oracle = pairs[number % len(pairs)]
         if isinstance(step, bytes):
-            hear(book, step)
-            judge.judge(step)
+            apply(book, step)
+            oracle.judge(step)
         elif step == "copy":
-            pairs.append(copy.deepcopy((book, judge)))
+            pairs.append(copy.deepcopy((book, oracle)))
         elif len(pairs) > 1:
-            pairs.remove((book, judge))
-    for book, judge in pairs:
+            pairs.remove((book, oracle))
+    for book, oracle in pairs:
         book.check()
-        assert book.depth(99) == (sorted(judge.bids.items(), reverse=True), sorted(judge.asks.items()))
+        assert book.depth(99) == (sorted(oracle.bids.items(), reverse=True), sorted(oracle.asks.items()))
 
 
-def test_a_copy_that_is_dropped_costs_nothing() -> None:
-    """The engine copies every book at each epoch's end: big ones must not make the feed wait."""
-    book = OrderBookState()
+@pytest.fixture(scope="module")
+def deep() -> OrderBookState:
+    """A book of 45,000 levels, for tests that leave it as it is."""
     bids = [Level(60_000 - n / 100, 1.0 + n) for n in range(22_500)]
     asks = [Level(60_001 + n / 100, 1.0 + n) for n in range(22_500)]
+    book = OrderBookState()
     book.update(Snapshot(PRODUCT, bids, asks))
+    return book
 
-    def needed(keep: bool) -> int:
-        """Bytes that a copy and the update after it need, together."""
-        tracemalloc.start()
-        try:
-            twin = copy.deepcopy(book)
-            if not keep:
-                del twin
-            hear(book, update([("buy", "60000.5", "1")]))
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
 
-    assert needed(keep=True) > 1_000_000
-    assert needed(keep=False) < 10_000
-    assert needed(keep=False) < 10_000
+def needed(work: Callable[[], object]) -> int:
+    """Bytes that Python gives out at most for some work, beyond what it had given out before."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_copy_of_a_deep_book_costs_nothing_at_once(deep: OrderBookState) -> None:
+    """An epoch's end, where the engine copies every book, copies no levels, whether the copy is kept or not.
+
+    The levels are copied once, by the next update, and not again by the one after it.
+    """
+    twin = copy.deepcopy(deep)
+    copies: list[OrderBookState] = []
+    assert needed(lambda: copies.append(copy.deepcopy(twin))) < 10_000
+    change = L2Update(PRODUCT, [Change("buy", 60_000.5, 1.0)])
+    assert needed(lambda: twin.update(change)) > 1_000_000
+    assert needed(lambda: twin.update(change)) < 10_000
+
+
+def test_the_best_levels_of_a_deep_book_cost_no_pass_over_all(deep: OrderBookState) -> None:
+    """The best ten levels are answered from those that are near, without a copy or a sort of all."""
+    answers: list[object] = []
+    assert needed(lambda: answers.append(deep.depth(10))) < 20_000
+    assert answers == [
+        ([(60_000 - n / 100, 1.0 + n) for n in range(10)], [(60_001 + n / 100, 1.0 + n) for n in range(10)])
+    ]
 
 
 def test_memory_is_bounded_by_the_live_levels() -> None:
-    """While the price moves on and on, the book holds its live levels and no others."""
+    """While the price moves on and on, a book holds its live levels and no others."""
     book = OrderBookState()
     book.update(soak_book.snapshot())
     first, most = book.summarize(), 0
@@ -307,12 +354,12 @@ def test_memory_is_bounded_by_the_live_levels() -> None:
 
 
 def test_a_level_that_comes_and_goes_leaves_nothing() -> None:
-    """Not even where one comes and goes again and again, and never is the best."""
+    """A level that is set and deleted again and again, and never is the best, takes no memory."""
     book = OrderBookState()
-    hear(book, snapshot([("99", "1")], [("101", "1")]))
+    apply(book, snapshot([("99", "1")], [("101", "1")]))
     for n in range(10_000):
-        hear(book, update([("buy", f"{90 - n % 7}", "1")]))
-        hear(book, update([("buy", f"{90 - n % 7}", "0")] * 2))
+        apply(book, update([("buy", f"{90 - n % 7}", "1")]))
+        apply(book, update([("buy", f"{90 - n % 7}", "0")] * 2))
         assert book.levels() == (1, 1)
     book.check()
     assert book.spread() == 2
@@ -320,7 +367,7 @@ def test_a_level_that_comes_and_goes_leaves_nothing() -> None:
 
 def test_a_market_that_walks_through_a_deep_book() -> None:
     """In a book far deeper than what is kept near, the best is right through all levels and back."""
-    book, judge = OrderBookState(kept=10), Oracle(PRODUCT)
+    book, oracle = OrderBookState(kept=10), Oracle(PRODUCT)
     levels = [(f"{price}", "1") for price in range(1_000, 0, -1)]
     for frame in [
         snapshot(levels, [("2000", "1")]),
@@ -328,8 +375,8 @@ def test_a_market_that_walks_through_a_deep_book() -> None:
         *(update([("buy", price, "2")]) for price, _size in reversed(levels)),
         *(update([("buy", price, "0"), ("buy", "0.5", "1")]) for price, _size in levels),
     ]:
-        hear(book, frame)
-        top = judge.judge(frame)
+        apply(book, frame)
+        top = oracle.judge(frame)
         assert top is not None
         assert f"{(PRODUCT, book.summarize())}" == line(PRODUCT, top)
         book.check()
