@@ -2,13 +2,14 @@
 
 import math
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 from tests.benchmarks.frames import btc_usd, write
 from tests.benchmarks.live import Live, Watched
 from tests.benchmarks.table import Table, figure, milliseconds, times
-from tests.support.processes import places, start
+from tests.support.ports import cluster_arguments
+from tests.support.processes import start
 
 NOTES = (
     "Throughput: {products} recordings of {updates:,} updates of 10 changes on books of 45,000 levels,",
@@ -64,11 +65,11 @@ def _recordings(folder: Path, updates: int) -> tuple[Path, Path]:
     return whole, snapshots
 
 
-def _arguments(kind: str) -> list[list[str]]:
-    """What each process is given."""
+def _arguments(kind: str) -> AbstractContextManager[list[list[str]]]:
+    """The arguments of each process."""
     if kind == CLUSTER:
-        return places(KINDS[kind])
-    return [kind.split() if kind.startswith("-w") else []] * KINDS[kind]
+        return cluster_arguments(KINDS[kind])
+    return nullcontext([kind.split() if kind.startswith("-w") else []] * KINDS[kind])
 
 
 def _replay(kind: str, path: Path) -> float:
@@ -76,9 +77,10 @@ def _replay(kind: str, path: Path) -> float:
     paths = [path / str(half) for half in range(2)] if kind == APART else [path] * KINDS[kind]
     begin = time.monotonic()
     with ExitStack() as stack:
+        arguments = stack.enter_context(_arguments(kind))
         processes = [
-            stack.enter_context(start([f"dataflow:replay({str(its)!r})", *arguments]))
-            for its, arguments in zip(paths, _arguments(kind), strict=True)
+            stack.enter_context(start([f"dataflow:replay({str(its)!r})", *own]))
+            for its, own in zip(paths, arguments, strict=True)
         ]
         codes = [process.wait(120).code for process in processes]
     if any(codes):
@@ -87,7 +89,7 @@ def _replay(kind: str, path: Path) -> float:
 
 
 def _live(kind: str, folder: Path, seconds: float) -> Watched:
-    with Live(LIVE, 20, folder, _arguments(kind), apart=kind == APART) as live:
+    with _arguments(kind) as arguments, Live(LIVE, 20, folder, arguments, apart=kind == APART) as live:
         return live.watch(seconds)
 
 

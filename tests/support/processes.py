@@ -1,12 +1,11 @@
-"""A dataflow in a process of its own, as a user runs it: started, listened to and ended.
+"""Processes as a user runs them: started, read and ended.
 
-Every wait has a deadline, so a dataflow that hangs fails its test instead of hanging it.
+Every wait has a deadline, so a process that hangs fails its test instead of hanging it.
 """
 
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,13 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.support.ports import cluster_arguments
+from tests.support.waiting import DEADLINE as DEADLINE
 
-DEADLINE = 30.0  # seconds; ample on a busy machine, since no test should ever see it pass
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class Finished(NamedTuple):
-    """A process that has ended: its exit code, and all that it wrote."""
+    """An ended process: its exit code, and all that it wrote."""
 
     code: int
     stdout: str
@@ -35,7 +35,7 @@ class Finished(NamedTuple):
 
     @property
     def by_product(self) -> dict[str, list[str]]:
-        """The lines of each product, in order."""
+        """The lines of each product, in order; see the function."""
         return by_product(self.stdout)
 
 
@@ -49,7 +49,7 @@ def by_product(stdout: str) -> dict[str, list[str]]:
 
 
 class Lines:
-    """What a process writes to a pipe; a thread reads all the time, so the process never waits."""
+    """Lines that a process writes to a pipe; a thread reads all the time, so the process never waits."""
 
     def __init__(self, pipe: IO[bytes] | None) -> None:
         self._lines: list[bytes] = []
@@ -98,7 +98,7 @@ class Lines:
 
 
 class Running:
-    """A process that runs; leaving its `with` block ends it by force where it still does."""
+    """A running process; leaving its `with` block kills it where it still runs."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
@@ -111,11 +111,11 @@ class Running:
         self._process.send_signal(number)
 
     def wait(self, timeout: float = DEADLINE) -> Finished:
-        """Its end; `AssertionError`, with what it has said so far, if it does not come in time."""
+        """Wait for its end; `AssertionError`, with its stderr so far, where that does not come in time."""
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"still runs after {timeout} s, having said:\n{self.stderr}") from None
+            raise AssertionError(f"still runs after {timeout} s; its stderr:\n{self.stderr}") from None
         return Finished(code, self.stdout.rest(), self.stderr.rest())
 
     def __enter__(self) -> Self:
@@ -130,7 +130,7 @@ class Running:
 
 
 def environment(more: dict[str, str] | None = None) -> dict[str, str]:
-    """The environment without its settings and proxies, and with some more."""
+    """The environment without settings and proxies, and with some more variables."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -171,30 +171,20 @@ def run(
     stdout: Any = subprocess.PIPE,
     timeout: float = DEADLINE,
 ) -> Finished:
-    """Run a process to its end; see `start`."""
+    """Run a process to its end; the arguments are those of `start`."""
     with start(arguments, env, module=module, stdout=stdout) as process:
         return process.wait(timeout)
-
-
-def places(processes: int) -> list[list[str]]:
-    """The arguments that make so many processes one cluster, process by process."""
-    with ExitStack() as stack:
-        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(processes)]
-        addresses = ";".join(f"127.0.0.1:{server.getsockname()[1]}" for server in free)
-    return [["-i", str(number), "-a", addresses] for number in range(processes)]
 
 
 @contextmanager
 def cluster(
     arguments: list[str], env: dict[str, str] | None = None, *, processes: int = 2
 ) -> Iterator[tuple[Lines, list[Running]]]:
-    """Run one dataflow in several processes; yields what they write, all into one pipe, and them."""
+    """Run one dataflow in several processes; yields the lines of the one pipe that all write to, and them."""
     with ExitStack() as stack:
+        places = stack.enter_context(cluster_arguments(processes))
         reader, writer = os.pipe()
         stdout = Lines(open(reader, "rb"))
         with open(writer, "wb") as pipe:
-            running = [
-                stack.enter_context(start([*arguments, *place], env, stdout=pipe))
-                for place in places(processes)
-            ]
+            running = [stack.enter_context(start([*arguments, *place], env, stdout=pipe)) for place in places]
         yield stdout, running
