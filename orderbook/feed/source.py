@@ -2,13 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from orderbook.coinbase.messages import Message
-from orderbook.feed.client import Feed, Policy
+from orderbook.feed.client import Feed, Policy, reconnect_delays
 from orderbook.feed.limiter import Limiter
 from orderbook.feed.session import Session, Timeouts
 from orderbook.feed.stats import FeedStats
@@ -41,6 +41,7 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, Message], None]):
         connections: int = 16,
         record: str | None = None,
         hint: str = "",
+        reconnect_delays: Callable[[], Generator[float]] = reconnect_delays,
     ) -> None:
         self.stats: dict[str, FeedStats] = {}
         self._product_ids = list(product_ids)
@@ -48,7 +49,8 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, Message], None]):
         self._connections = connections
         self._record = record
         self._shutdown = shutdown
-        self._policy = Policy(url, Limiter(), Limiter(), Troubles(self.stats, hint))
+        troubles = Troubles(self.stats, hint)
+        self._policy = Policy(url, Limiter(), Limiter(), troubles, reconnect_delays=reconnect_delays)
         self._workers: dict[str, Worker] = {}  # by product
         self._of_this_thread = threading.local()  # a worker is a thread
 

@@ -1,4 +1,4 @@
-"""A live dataflow with a mistake in it: the first product to lose its connection raises what nobody expects.
+"""Live dataflow with a mistake in it: the first connection that is lost raises what nobody expects.
 
 ORDERBOOK_FEED_URL=… ORDERBOOK_PRODUCTS=… python -m bytewax.run tests.support.crashing:flow
 """
@@ -9,25 +9,27 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from orderbook import settings
-from orderbook.feed.client import FeedSettings
+from orderbook.coinbase import exchange
+from orderbook.feed.session import Timeouts
 from orderbook.feed.source import CoinbaseSource
-from orderbook.metrics import of_this_process
 from orderbook.output.lines import LineSink
-from orderbook.shutdown import Ending
+from orderbook.shutdown import Shutdown
 
 
 def no_delays() -> Generator[float]:
-    """Delays that can't be had."""
+    """Delays whose first one is an error."""
     raise RuntimeError("crashed on purpose")
     yield 0.0
 
 
 def flow() -> Dataflow:
-    """What the feed says to stdout, until it crashes."""
-    ending, metrics = Ending(), of_this_process()
-    feed = FeedSettings(settings.feed_url(), retry_delays=no_delays)
+    """The messages of the feed to stdout, until it crashes."""
+    chosen, shutdown = settings.live(), Shutdown()
+    source = CoinbaseSource(
+        chosen.products, chosen.url or exchange.URL, Timeouts(), shutdown, reconnect_delays=no_delays
+    )
     dataflow = Dataflow("crashing")
-    messages = op.input("input", dataflow, CoinbaseSource(settings.products(), feed, ending, metrics))
-    op.output("out", messages, LineSink(ending, metrics))
-    ending.install()
+    messages = op.input("input", dataflow, source)
+    op.output("out", messages, LineSink(shutdown))
+    shutdown.install()
     return dataflow
