@@ -1,1 +1,1 @@
-"""How fast it is, beside its peers and beside what the machine can do: `python -m tests.benchmarks`."""
+"""Benchmarks of the dataflow, beside its peers and what the machine can do: `python -m tests.benchmarks`."""

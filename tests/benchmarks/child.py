@@ -1,4 +1,4 @@
-"""A function of this package, called in a process of its own: nothing else is in its memory or its way.
+"""Function call in a process of its own, so that nothing else is in its memory or its way.
 
     result = apart(measure, "ccxt", 1.5)
 
@@ -18,17 +18,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.stress.soak_book import rss
 from tests.support.processes import ROOT, environment
+from tests.support.usage import usage
 
 Run = Callable[[], object]
 RESULT = "result: "
 
 
 def apart(function: Callable[..., Any], *arguments: Any, deadline: float = 300.0) -> Any:
-    """Call it there and return what it returns; `RuntimeError` with what it said where it fails.
+    """Call the function there and return its result; `RuntimeError` with its stderr where it fails.
 
-    It is ended by force after `deadline` seconds.
+    The process is killed after `deadline` seconds.
     """
     finished = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.child", function.__module__, function.__qualname__],
@@ -46,7 +46,7 @@ def apart(function: Callable[..., Any], *arguments: Any, deadline: float = 300.0
 
 @contextlib.contextmanager
 def stdout_in(path: Path) -> Iterator[None]:
-    """Have what is written to file descriptor 1 meanwhile in a file."""
+    """Redirect file descriptor 1 to a file for the length of the `with` block."""
     sys.stdout.flush()
     before = os.dup(1)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -70,8 +70,8 @@ def stdout_of(run: Run) -> list[str]:
 
 
 def resident() -> float:
-    """This process's memory now, in MB (10^6 bytes)."""
-    return rss() / 1e6
+    """This process's resident memory now, in MB (10^6 bytes)."""
+    return usage().resident / 1e6
 
 
 def processor_time(run: Run) -> float:
@@ -82,13 +82,14 @@ def processor_time(run: Run) -> float:
 
 
 def main() -> None:
+    """Call the function that the command line names, with the arguments on stdin."""
     logging.disable(logging.INFO)
-    answer = os.dup(1)
+    reply = os.dup(1)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     function = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
     result = function(*json.loads(sys.stdin.buffer.read()))
-    os.write(answer, f"\n{RESULT}{json.dumps(result)}".encode())
+    os.write(reply, f"\n{RESULT}{json.dumps(result)}".encode())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The contenders that go through Bytewax, and the floor: what the engine and the decoding alone cost.
+"""Contenders that go through Bytewax, and the floor: the cost of the engine and of decoding alone.
 
-Each answers, for a file of frames, with a function that runs it once.
+Each takes a file of frames and returns a function that runs it once.
 """
 
 import re
 from pathlib import Path
+from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -14,10 +15,10 @@ from bytewax.testing import run_main
 from dataflow import replay
 from orderbook.coinbase.messages import Message
 from orderbook.recording.source import RecordingSource
-from orderbook.shutdown import Ending
+from orderbook.shutdown import Shutdown
 from tests.benchmarks import tutorial
 from tests.benchmarks.child import Run, stdout_of
-from tests.benchmarks.frames import Told
+from tests.benchmarks.frames import Top
 
 LINE = re.compile(
     r"\('([^']+)', \w+\(bid_price=(\S+), bid_size=(\S+), ask_price=(\S+), ask_size=(\S+), spread="
@@ -26,7 +27,7 @@ LINE = re.compile(
 
 def ours(path: Path, min_spread: float = 0.0001) -> Run:
     """This dataflow, as `replay` builds it."""
-    return lambda: run_main(replay(str(path), min_spread))
+    return lambda: run(replay(str(path), min_spread))
 
 
 def ours_every_line(path: Path) -> Run:
@@ -36,23 +37,28 @@ def ours_every_line(path: Path) -> Run:
 
 def tutorials_way(path: Path) -> Run:
     """The tutorial's way."""
-    return lambda: run_main(tutorial.dataflow(tutorial.File(path)))
+    return lambda: run(tutorial.dataflow(tutorial.File(path)))
 
 
 def floor(path: Path) -> Run:
     """Our source and decoder, a stateful step that does nothing, a sink that does nothing."""
-    return lambda: run_main(_floor(path))
+    return lambda: run(_floor(path))
 
 
-def told(run: Run) -> list[Told]:
-    """What a run tells on stdout."""
-    matches = (LINE.match(line) for line in stdout_of(run))
+def run(flow: Dataflow, **options: Any) -> None:
+    """Run a dataflow to its end, in this process and thread."""
+    run_main(flow, **options)  # type: ignore[no-untyped-call]
+
+
+def tops(contender: Run) -> list[Top]:
+    """The tops of books that a run prints on stdout."""
+    matches = (LINE.match(line) for line in stdout_of(contender))
     return [(m[1], (float(m[2]), float(m[3]), float(m[4]), float(m[5]))) for m in matches if m]
 
 
 def _floor(path: Path) -> Dataflow:
     flow = Dataflow("floor")
-    messages = op.input("input", flow, RecordingSource(str(path), Ending()))
+    messages = op.input("input", flow, RecordingSource(str(path), Shutdown()))
     op.output("out", op.stateful_map("nothing", messages, _nothing), _Nowhere())
     return flow
 

@@ -1,10 +1,11 @@
-"""What the contenders are fed: streams of raw frames in files, and what is true after each of them."""
+"""Streams of raw frames in files, the contenders' input, and the true top of the book after each frame."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from orderbook.coinbase import exchange
 from tests.exchange.market import Market, market
 from tests.support.oracle import Oracle, decoded
 from tests.support.processes import ROOT
@@ -13,15 +14,17 @@ CAPTURES = ROOT.parent / "shared" / "captures"
 LEVELS = (16_500, 28_500)  # bids and asks of a BTC-USD-sized book: 45,000 together
 SHORT = 300  # updates in the short form of a stream
 
+decode: Callable[[bytes], Any] = exchange.decode  # all frames of the streams are messages of a product
+
 Best = tuple[float, float, float, float]  # bid price and size, ask price and size
-Told = tuple[str, Best]  # and the product
+Top = tuple[str, Best]  # and the product
 
 
 class Stream(NamedTuple):
     """A stream of frames in a file, one a line.
 
     Beside `x.jsonl` stand `x.snapshots.jsonl`, the stream without its updates, `x.short.jsonl`, its
-    first `SHORT` updates, and `x.true.json`, what is true after each snapshot and update.
+    first `SHORT` updates, and `x.true.json`, the true top after each snapshot and update.
     """
 
     name: str
@@ -29,24 +32,24 @@ class Stream(NamedTuple):
     updates: int
     changes: int
     levels: int
-    judged: bool  # whether it is one of those that the targets are about
+    judged: bool  # whether targets are set for it
 
     def other(self, suffix: str) -> Path:
         """One of the files beside it."""
         return Path(self.path).with_suffix(suffix)
 
-    def truth(self) -> list[Told]:
-        """What is true after each snapshot and update."""
-        told = json.loads(self.other(".true.json").read_bytes())
-        return [(product, (*best,)) for product, best in told]
+    def truth(self) -> list[Top]:
+        """The true top after each snapshot and update."""
+        tops = json.loads(self.other(".true.json").read_bytes())
+        return [(product, (*best,)) for product, best in tops]
 
 
 def capture(folder: Path) -> Stream | None:
-    """What was captured from the real exchange, where it is present; the oracle says what is true."""
+    """The frames captured from the real exchange, where they are present; the oracle has their truth."""
     files = sorted(CAPTURES.glob("*.jsonl"))
     frames = [line for file in files for line in file.read_bytes().splitlines()]
     oracles: dict[str, Oracle] = {}
-    truth: list[Told] = []
+    truth: list[Top] = []
     for frame in frames:
         if _is_book(frame):
             product = str(decoded(frame)["product_id"])
@@ -58,7 +61,7 @@ def capture(folder: Path) -> Stream | None:
 
 
 def synthetic(folder: Path, changes: int, updates: int, restless: bool = False) -> Stream:
-    """A seeded market with a BTC-USD-sized book; its own true book says what is true."""
+    """A seeded market with a BTC-USD-sized book; its own true book has the truth."""
     market = btc_usd(moving=0.5) if restless else btc_usd()
     frames = [market.snapshot()]
     truth = [("BTC-USD", market.best())]
@@ -84,10 +87,10 @@ def _is_book(frame: bytes) -> bool:
     return frame.startswith((b'{"type":"snapshot"', b'{"type":"l2update"'))
 
 
-def _written(path: Path, name: str, frames: list[bytes], truth: list[Told], judged: bool = True) -> Stream:
+def _written(path: Path, name: str, frames: list[bytes], truth: list[Top], judged: bool = True) -> Stream:
     snapshots = [frame for frame in frames if frame.startswith(b'{"type":"snapshot"')]
     updates = [frame for frame in frames if frame.startswith(b'{"type":"l2update"')]
-    levels = sum(len(decoded(frame)[side]) for frame in snapshots for side in ("bids", "asks"))  # type: ignore[arg-type]
+    levels = sum(len(decoded(frame)[side]) for frame in snapshots for side in ("bids", "asks"))
     changes = sum(frame.count(b'["') for frame in updates)
     stream = Stream(name, str(path), len(updates), changes, levels, judged)
     last = frames.index(updates[min(SHORT, len(updates)) - 1])

@@ -1,4 +1,4 @@
-"""Table 3: what an update costs as the book grows, its changes, the products, and time passes."""
+"""Table 3, growth: the cost of an update as the book, its changes and the products grow, and over time."""
 
 import copy
 import math
@@ -11,10 +11,10 @@ from random import Random
 from typing import Any
 
 from orderbook.book import OrderBookState
-from orderbook.coinbase.messages import Change, L2Update, Level, Snapshot, decode
+from orderbook.coinbase.messages import Change, L2Update, Level, Snapshot
 from tests.benchmarks import engine
 from tests.benchmarks.child import apart, processor_time, resident
-from tests.benchmarks.frames import btc_usd, write
+from tests.benchmarks.frames import btc_usd, decode, write
 from tests.benchmarks.table import Table, Target, figure, milliseconds, times
 from tests.exchange.market import Market, market
 
@@ -84,8 +84,8 @@ def grow_levels(sizes: list[int], updates: int) -> list[tuple[int, float]]:
 
 
 def swing(sizes: list[int], swings: int) -> list[tuple[int, float, float]]:
-    """Seconds an update of one change, mean and longest, by levels a side, where best ones go and come."""
-    answer = []
+    """Seconds an update of one change, mean and longest, by levels a side; the best ones go and come."""
+    costs = []
     for size in sizes:
         prices = [float(size + number) for number in range(size)]
         best_first = prices[: -SWING - 1 : -1]
@@ -100,8 +100,8 @@ def swing(sizes: list[int], swings: int) -> list[tuple[int, float, float]]:
             book.update(update)
             book.summarize()
             taken.append(time.process_time() - start)
-        answer.append((size, sum(taken) / len(taken), max(taken)))
-    return answer
+        costs.append((size, sum(taken) / len(taken), max(taken)))
+    return costs
 
 
 def grow_changes(sizes: list[int], changes: int) -> list[tuple[int, float]]:
@@ -175,25 +175,25 @@ def _frames(source: Market, changes: int, updates: int) -> Iterator[bytes]:
 
 
 def _prepared(source: Market, changes: int, updates: int) -> Callable[[], float]:
-    """A run over frames that are made beforehand; it answers what its updates took."""
+    """A run over frames that are made beforehand; it returns the processor time of its updates."""
     snapshot, *rest = _frames(source, changes, updates)
 
     def run() -> float:
         book = OrderBookState()
         book.update(decode(snapshot))
-        return processor_time(lambda: _take(book, rest))
+        return processor_time(lambda: _apply(book, rest))
 
     return run
 
 
-def _take(book: OrderBookState, frames: list[bytes]) -> None:
+def _apply(book: OrderBookState, frames: list[bytes]) -> None:
     for frame in frames:
         book.update(decode(frame))
         book.summarize()
 
 
 def _least(runs: dict[Any, Callable[[], float]], rounds: int = 7) -> dict[Any, float]:
-    """What each run takes at least, of several, taken by turns."""
+    """The least time of each run, of several; the runs take turns."""
     least = dict.fromkeys(runs, math.inf)
     for _ in range(rounds):
         for name, run in runs.items():

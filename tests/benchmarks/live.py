@@ -1,8 +1,8 @@
-"""A dataflow on the simulated exchange, both in processes of their own, watched from a third.
+"""Live run of a dataflow on the simulated exchange, measured from a third process.
 
-The exchange notes when it sends each frame, this process when it reads each line of the dataflow's
-stdout; both clocks are the machine's monotonic one. With a threshold of -1 every snapshot and update
-gives one line, so a product's k-th line answers its k-th snapshot or update.
+The exchange logs when it sends each frame, just before it does; this process logs when it reads each line
+of the dataflow's stdout; both use the machine's monotonic clock. With a threshold of -1 every snapshot and
+update gives one line, so a product's k-th line answers its k-th snapshot or update.
 """
 
 import os
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.processes import DEADLINE, Running, start
+from tests.support.usage import usage
 
 REAL = ["BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR"]
 LINE = re.compile(rb"\('([A-Z0-9-]+)', \w+\(.*\)\)$")
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 def products(count: int) -> list[str]:
@@ -30,15 +30,16 @@ def products(count: int) -> list[str]:
 
 
 @dataclass
-class Watched:
-    """What was seen in a span of time."""
+class Measured:
+    """The figures of a span of time."""
 
     seconds: float
     cpu: float  # share of a core
     peak: float  # MB, since the start
     updates: int  # that were sent
     latencies: list[float]  # of those that were answered, ascending, in seconds
-    snapshot: float  # the largest book's, from the exchange's send to its line
+    snapshot: float  # seconds from the send of the largest book's snapshot to its line
+    live: float  # seconds from the start of the processes until each product had its first line
 
     def quantile(self, share: float) -> float:
         """A latency that this share of all stays below; infinite without any."""
@@ -46,17 +47,22 @@ class Watched:
         return self.latencies[min(count - 1, int(share * count))] if count else float("inf")
 
     @property
-    def kept_up(self) -> float:
+    def answered(self) -> float:
         """The share of updates that were answered."""
         return len(self.latencies) / self.updates if self.updates else 1.0
 
+    @property
+    def cost(self) -> float:
+        """Seconds of processor an update."""
+        return self.cpu * self.seconds / self.updates
 
-class Live:
-    """An exchange and a dataflow that hears it, started together.
 
-    `processes` are the arguments of each of the dataflow's processes, which are a cluster, or `apart`
-    runs of their own, each with its share of the products. What isn't ended by itself at the end of
-    the `with` block is killed.
+class LiveRun:
+    """An exchange that speaks wss with deflate, and a dataflow that is fed by it, started together.
+
+    With a `tick` in seconds the exchange sends all updates at each tick, else evenly. `processes` are the
+    arguments of each of the dataflow's processes, which are a cluster, or `apart` runs of their own, each
+    with its share of the products. What still runs at the end of the `with` block is killed.
     """
 
     def __init__(
@@ -65,26 +71,29 @@ class Live:
         rate: float,
         folder: Path,
         processes: Sequence[Sequence[str]] = ((),),
+        *,
+        tick: float | None = None,
         dataflow: str = "dataflow:flow",
         apart: bool = False,
     ) -> None:
         self._products = products(count)
-        self._rate = rate
+        self._rate, self._tick = rate, tick
         self._log = folder / f"sent-{time.monotonic_ns()}"
         self._processes, self._dataflow, self._apart = processes, dataflow, apart
         self._chunks: list[tuple[float, bytes]] = []  # as they were read
-        self._taken, self._rest = 0, b""  # of the chunks: how many, and the line they end within
-        self._told: dict[str, list[float]] = defaultdict(list)  # when each line of a product was read
+        self._parsed, self._rest = 0, b""  # of the chunks: how many, and the line they end within
+        self._lines: dict[str, list[float]] = defaultdict(list)  # when each line of a product was read
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         options = ["--port", "0", "--products", ",".join(self._products), "--rate", str(self._rate)]
-        options += ["--changes", "10", "--compression", "none", "--log", str(self._log)]
+        options += ["--changes", "10", "--tls", "--log", str(self._log)]
+        options += ["--tick", str(self._tick)] if self._tick else []
         with self._stack:
             self._exchange = self._stack.enter_context(start(options, module="tests.exchange"))
-            url = self._exchange.stderr.wait_for("listening on").split()[2].rstrip(";")
-            env = {
-                "ORDERBOOK_FEED_URL": url,
+            command = self._exchange.stderr.wait_for("python -m bytewax.run").split()
+            env = dict(word.split("=", 1) for word in command if word.startswith(("SSL_", "ORDERBOOK_")))
+            env |= {
                 "ORDERBOOK_MIN_SPREAD": "-1",
                 "ORDERBOOK_REFRESH": "1e9",  # a renewal would begin with a snapshot, and lose the count
             }
@@ -94,6 +103,7 @@ class Live:
             reading, writing = os.pipe()
             self._reader = threading.Thread(target=self._read, args=[reading])
             try:
+                self._started = time.monotonic()
                 self._flows: list[Running] = [
                     self._stack.enter_context(
                         start(
@@ -115,23 +125,23 @@ class Live:
             while chunk := pipe.read(1 << 20):
                 self._chunks.append((time.monotonic(), chunk))
 
-    def _wait_until_live(self) -> None:
-        """Wait for a line of every product; connects are paced to 7.5 a second."""
-        end = time.monotonic() + DEADLINE + len(self._products) / 7
-        while len(self._told) < len(self._products):
+    def _await_live(self) -> None:
+        """Wait for a line of every product."""
+        end = time.monotonic() + DEADLINE
+        while len(self._lines) < len(self._products):
             if time.monotonic() > end:
                 raise AssertionError(f"not all live:\n{self._flows[0].stderr}")
             time.sleep(0.2)
-            self._take()
+            self._parse()
 
-    def watch(self, seconds: float, end_by: int = signal.SIGINT) -> Watched:
-        """Wait until all is live, watch for so long, end everything, and say what was seen."""
-        self._wait_until_live()
+    def measure(self, seconds: float, end_by: int = signal.SIGINT) -> Measured:
+        """Wait until all products are live, measure for so long, and end everything."""
+        self._await_live()
         time.sleep(1.0)
         begin, used = time.monotonic(), self._cpu()
         time.sleep(seconds)
         end, cpu = time.monotonic(), self._cpu() - used
-        peak = sum(self._peak(flow) for flow in self._flows)
+        peak = sum(usage(flow.pid).peak / 1e6 for flow in self._flows)
         time.sleep(1.0 if end_by == signal.SIGINT else 4.0)  # for the last answers
         for flow in self._flows:
             flow.interrupt(end_by)
@@ -140,9 +150,9 @@ class Live:
         self._reader.join(DEADLINE)
         self._exchange.interrupt()
         self._exchange.wait()
-        self._take()
+        self._parse()
         sent, largest = self._sent(), self._products[0]
-        return Watched(
+        return Measured(
             seconds=end - begin,
             cpu=cpu / (end - begin),
             peak=peak,
@@ -150,43 +160,39 @@ class Live:
             latencies=sorted(
                 line - when
                 for product, its in sent.items()
-                for when, line in zip(its, self._told[product], strict=False)
+                for when, line in zip(its, self._lines[product], strict=False)
                 if begin <= when < end
             ),
-            snapshot=self._told[largest][0] - sent[largest][0],
+            snapshot=self._lines[largest][0] - sent[largest][0],
+            live=max(its[0] for its in self._lines.values()) - self._started,
         )
 
     def _sent(self) -> dict[str, list[float]]:
+        """When each snapshot and update of a product was sent; there must be one snapshot only."""
         sent: dict[str, list[float]] = defaultdict(list)
         for line in self._log.read_text().splitlines():
             product, when, kind = line.split()
+            if kind == "snapshot" and product in sent:
+                raise AssertionError(f"{product} was subscribed anew:\n{self._flows[0].stderr}")
             if kind in ("snapshot", "l2update"):
                 sent[product].append(float(when))
         return sent
 
-    def _take(self) -> None:
-        """Sort the lines that have come since the last time."""
-        while self._taken < len(self._chunks):
-            when, chunk = self._chunks[self._taken]
-            self._taken += 1
+    def _parse(self) -> None:
+        """Sort the lines by product that have come since the last time."""
+        while self._parsed < len(self._chunks):
+            when, chunk = self._chunks[self._parsed]
+            self._parsed += 1
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for line in lines:
                 match = LINE.match(line)
                 if not match:
                     raise AssertionError(f"not a line: {line!r}")
-                self._told[match[1].decode()].append(when)
+                self._lines[match[1].decode()].append(when)
 
     def _cpu(self) -> float:
         """Seconds of processor that the dataflow has used."""
-        used = 0
-        for flow in self._flows:
-            fields = Path(f"/proc/{flow.pid}/stat").read_text().rpartition(")")[2].split()
-            used += int(fields[11]) + int(fields[12])
-        return used / TICK
-
-    def _peak(self, flow: Running) -> float:
-        status = Path(f"/proc/{flow.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+        return sum(usage(flow.pid).cpu for flow in self._flows)
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()

@@ -1,4 +1,4 @@
-"""Table 5: what makes the stream stand still, and what a large book takes: the ends of epochs, a snapshot."""
+"""Table 5, pauses: what makes the stream stand still, and the time and memory of a large book."""
 
 import gc
 import pickle
@@ -16,13 +16,12 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.recovery import RecoveryConfig, init_db_dir
-from bytewax.testing import run_main
 
 from dataflow import mapper
 from orderbook.book import OrderBookState
-from orderbook.coinbase.messages import decode
-from tests.benchmarks import frames
+from tests.benchmarks import engine, frames
 from tests.benchmarks.child import apart, resident
+from tests.benchmarks.frames import decode
 from tests.benchmarks.table import Table, Target, figure, milliseconds
 from tests.benchmarks.tutorial import Part
 
@@ -89,16 +88,16 @@ def pickle_books(path: str, runs: int) -> list[float]:
 
 def gaps(path: str, recovery: str | None) -> dict[str, float]:
     """Keep four books through short epochs; of the longest gaps of each the median and the longest."""
-    told = _Noting(time.perf_counter if recovery else time.process_time)
+    noting = _Noting(time.perf_counter if recovery else time.process_time)
     flow = Dataflow("gaps")
     messages = op.input("input", flow, _Four(Path(path).read_bytes().splitlines()))
-    op.output("out", op.stateful_map("orderbook", messages, mapper), told)
+    op.output("out", op.stateful_map("orderbook", messages, mapper), noting)
     config = None
     if recovery:
-        init_db_dir(Path(recovery), 1)
-        config = RecoveryConfig(recovery)
-    run_main(flow, epoch_interval=timedelta(seconds=EPOCH), recovery_config=config)
-    noted = told.noted[1:]  # without the snapshots
+        init_db_dir(Path(recovery), 1)  # type: ignore[no-untyped-call]
+        config = RecoveryConfig(recovery)  # type: ignore[no-untyped-call]
+    engine.run(flow, epoch_interval=timedelta(seconds=EPOCH), recovery_config=config)
+    noted = noting.noted[1:]  # without the snapshots
     between = [after - before for before, after in pairwise(noted)]
     longest: dict[int, float] = {}
     for when, gap in zip(noted, between, strict=False):
@@ -147,7 +146,7 @@ def _books(path: str, count: int) -> list[OrderBookState]:
 
 
 class _Four(FixedPartitionedSource[tuple[str, Any], None]):
-    """Four products that hear the same frames, one a poll."""
+    """Four products that get the same frames, one a poll."""
 
     def __init__(self, lines: list[bytes]) -> None:
         self._lines = lines

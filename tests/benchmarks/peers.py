@@ -1,20 +1,21 @@
-"""The order books that the dataflow's users would pick instead, and our own, without any engine.
+"""Order books that users may pick instead of this dataflow, and our own, without any engine.
 
-Each takes the frames that lie in memory already, and answers with the best bid and ask, price and size,
-after each snapshot and update. Each has the decoder that proved fastest for it among `json`, `orjson`
+Each takes frames that are in memory already, and returns the best bid and ask, price and size, after each
+snapshot and update. Each has the decoder that proved fastest for it among `json`, `orjson`
 and msgspec to tuples of strings, tuples of floats and structs: for all of them it was the last, here
 without the checks that ours makes.
 """
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import msgspec
 
 from orderbook.book import OrderBookState
-from orderbook.coinbase.messages import L2Update, decode
-from orderbook.coinbase.messages import Snapshot as OurSnapshot
+from orderbook.coinbase import messages
+from orderbook.coinbase.exchange import decode
 from tests.benchmarks.frames import Best
 
 Frames = list[bytes]
@@ -77,13 +78,12 @@ def our_book(frames: Frames) -> list[Best]:
     tops: list[Best] = []
     for frame in frames:
         message = decode(frame)
-        kind = type(message)
-        if kind is not L2Update and kind is not OurSnapshot:
+        if type(message) is not messages.L2Update and type(message) is not messages.Snapshot:
             continue
-        book = books.get(message.product_id)  # type: ignore[union-attr]
+        book = books.get(message.product_id)
         if book is None:
-            book = books[message.product_id] = OrderBookState()  # type: ignore[union-attr]
-        book.update(message)  # type: ignore[arg-type]
+            book = books[message.product_id] = OrderBookState()
+        book.update(message)
         top: Any = book.summarize()
         tops.append((top.bid_price, top.bid_size, top.ask_price, top.ask_size))
     return tops
@@ -91,10 +91,10 @@ def our_book(frames: Frames) -> list[Best]:
 
 def sortedcontainers(frames: Frames) -> list[Best]:
     """A `SortedDict` a side."""
-    from sortedcontainers import SortedDict
+    sorted_dict = import_module("sortedcontainers").SortedDict
 
     def sides(bids: Sizes, asks: Sizes) -> Sides:
-        sorted_bids, sorted_asks = SortedDict(bids), SortedDict(asks)
+        sorted_bids, sorted_asks = sorted_dict(bids), sorted_dict(asks)
         return sorted_bids, sorted_asks, partial(sorted_bids.peekitem, -1), partial(sorted_asks.peekitem, 0)
 
     return _mappings(frames, sides)
@@ -102,10 +102,10 @@ def sortedcontainers(frames: Frames) -> list[Best]:
 
 def order_book(frames: Frames) -> list[Best]:
     """The `OrderBook` of the package order_book, written in C."""
-    from order_book import OrderBook
+    new = import_module("order_book").OrderBook
 
     def sides(bids: Sizes, asks: Sizes) -> Sides:
-        book = OrderBook()
+        book = new()
         book.bids, book.asks = bids, asks
         return book.bids, book.asks, partial(book.bids.index, 0), partial(book.asks.index, 0)
 
@@ -139,7 +139,7 @@ def _mappings(frames: Frames, sides: Callable[[Sizes, Sizes], Sides]) -> list[Be
 
 def ccxt(frames: Frames) -> list[Best]:
     """The `OrderBook` that ccxt's Coinbase feed keeps."""
-    from ccxt.async_support.base.ws.order_book import OrderBook
+    new = import_module("ccxt.async_support.base.ws.order_book").OrderBook
 
     books: dict[str, Any] = {}
     tops: list[Best] = []
@@ -152,7 +152,7 @@ def ccxt(frames: Frames) -> list[Best]:
                 side = bids if change.side == "buy" else asks
                 side.storeArray([change.price, change.size])
         elif type(message) is Snapshot:
-            book = books[message.product_id] = OrderBook()
+            book = books[message.product_id] = new()
             sides = {
                 "bids": [[level.price, level.size] for level in message.bids],
                 "asks": [[level.price, level.size] for level in message.asks],
@@ -167,8 +167,8 @@ def ccxt(frames: Frames) -> list[Best]:
 
 def nautilus_cython(frames: Frames) -> list[Best]:
     """nautilus_trader's `OrderBook`, in Rust behind Cython."""
-    from nautilus_trader.model import book, data, enums, identifiers, objects
-
+    names = ("book", "data", "enums", "identifiers", "objects")
+    book, data, enums, identifiers, objects = (import_module(f"nautilus_trader.model.{n}") for n in names)
     return _nautilus(
         frames,
         book.OrderBook,
@@ -183,8 +183,7 @@ def nautilus_cython(frames: Frames) -> list[Best]:
 
 def nautilus_pyo3(frames: Frames) -> list[Best]:
     """nautilus_trader's `OrderBook`, in Rust behind PyO3."""
-    from nautilus_trader.core import nautilus_pyo3 as rust
-
+    rust = import_module("nautilus_trader.core.nautilus_pyo3")
     return _nautilus(
         frames,
         rust.OrderBook,

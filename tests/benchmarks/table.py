@@ -1,4 +1,4 @@
-"""How it is told: tables of plain text, and the targets with what was reached, computed."""
+"""Tables of plain text, and targets with the figures that were measured."""
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -16,16 +16,17 @@ class Target(NamedTuple):
 
     @property
     def reached(self) -> bool:
+        """Whether the value keeps the bound."""
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
     def __str__(self) -> str:
-        asked = f"{'at least' if self.at_least else 'at most'} {self.bound:g}{self.unit}"
-        verdict = "reached" if self.reached else "NOT reached"
-        return f"{verdict:<11} {self.what}: {figure(self.value)}{self.unit} ({asked})"
+        bound = f"{'at least' if self.at_least else 'at most'} {self.bound:g}{self.unit}"
+        outcome = "reached" if self.reached else "NOT reached"
+        return f"{outcome:<11} {self.what}: {figure(self.value)}{self.unit} ({bound})"
 
 
 class Table(NamedTuple):
-    """A titled table; `notes` say what was done, and `targets` what of it had to be reached."""
+    """A titled table; `notes` say what was done, and `targets` have the bounds of some of its figures."""
 
     title: str
     notes: Sequence[str]
@@ -73,7 +74,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def version_of(package: str) -> str:
-    """A package's version, for who reads the figures."""
+    """The version of a package, or `absent`."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Table 1: the same work for all, raw frames in, best bid and ask after every message out."""
+"""Table 1, throughput: raw frames in, best bid and ask after every message out, the same work for all."""
 
 import math
 import time
@@ -10,32 +10,32 @@ from typing import Any, NamedTuple
 
 from tests.benchmarks import engine, frames, peers
 from tests.benchmarks.child import Run, apart, processor_time
-from tests.benchmarks.frames import SHORT, Stream, Told
+from tests.benchmarks.frames import SHORT, Stream, Top
 from tests.benchmarks.table import Table, Target, figure, times, version_of
 
 
 class Contender(NamedTuple):
-    """Who it is, and how it is run: `start` is outside of the clock, what it returns inside."""
+    """One that does the work: `start` prepares a run, which is not timed; what it returns is timed."""
 
     does: str
     package: str
     start: Callable[[Path], Run]
-    told: Callable[[Path], list[Told]]
+    tops: Callable[[Path], list[Top]]
 
 
 def _by_bytewax(does: str, start: Callable[[Path], Run], printing: Callable[[Path], Run]) -> Contender:
-    return Contender(f"{does}, through Bytewax", "bytewax", start, lambda path: engine.told(printing(path)))
+    return Contender(f"{does}, through Bytewax", "bytewax", start, lambda path: engine.tops(printing(path)))
 
 
 def _by_itself(does: str, package: str, run: Callable[[peers.Frames], list[frames.Best]]) -> Contender:
     def start(path: Path) -> Run:
         return partial(run, path.read_bytes().splitlines())
 
-    def told(path: Path) -> list[Told]:
+    def tops(path: Path) -> list[Top]:
         lines = path.read_bytes().splitlines()
         return list(zip(peers.products(lines), run(lines), strict=True))
 
-    return Contender(does, package, start, told)
+    return Contender(does, package, start, tops)
 
 
 OURS, FLOOR, TUTORIAL = "this dataflow", "the floor", "the tutorial's way"
@@ -74,7 +74,7 @@ NOTES = (
     "that lasts: the median difference to a run of the snapshots alone. ~: of the first {short} updates.",
     "The tutorial's way has one round. In the restless market the top moves in half of the updates, in the",
     "others in about 4 of 100, as on the real feed; no target is set for it. Stdout is /dev/null.",
-    "What it favours: the peers, who find the frames in memory, check none, keep no metrics, filter and",
+    "Whom it favours: the peers, who find the frames in memory, check none, keep no metrics, filter and",
     "print nothing, and have msgspec decode for them, typed.",
 )
 
@@ -137,13 +137,13 @@ def measure(
         except ImportError as error:
             return f"not installed ({error})"
         each = (processor_time(contender.start(short)) - snapshots) / SHORT
-        cut = each * stream.updates > patience
-        tried = short if cut else path
+        too_slow = each * stream.updates > patience
+        tried = short if too_slow else path
         if check and name != FLOOR:
             products = peers.products(tried.read_bytes().splitlines())
-            if wrong := _difference(contender.told(tried), stream.truth()[: len(products)]):
+            if wrong := _difference(contender.tops(tried), stream.truth()[: len(products)]):
                 return f"WRONG: {wrong}"
-        updates = SHORT if cut else stream.updates
+        updates = SHORT if too_slow else stream.updates
         rest, end = contender.start(tried), time.monotonic() + budget
         pairs = [(processor_time(start), processor_time(rest))]
         while time.monotonic() < end:
@@ -153,26 +153,26 @@ def measure(
     return best
 
 
-def _difference(told: list[Told], truth: list[Told]) -> str:
-    """Where what is told differs from the truth, beyond a float's last digits."""
-    said, true = _by_product(told), _by_product(truth)
+def _difference(tops: list[Top], truth: list[Top]) -> str:
+    """Where tops differ from the true ones, beyond a float's last digits."""
+    actual, true = _by_product(tops), _by_product(truth)
     for product, expected in true.items():
-        tops = said.get(product, [])
-        if len(tops) != len(expected):
-            return f"{product}: {len(tops)} answers, not {len(expected)}"
-        for number, (top, correct) in enumerate(zip(tops, expected, strict=True)):
+        its = actual.get(product, [])
+        if len(its) != len(expected):
+            return f"{product}: {len(its)} tops, not {len(expected)}"
+        for number, (top, correct) in enumerate(zip(its, expected, strict=True)):
             if not all(math.isclose(a, b, rel_tol=1e-12) for a, b in zip(top, correct, strict=True)):
                 return f"{product}, message {number}: {top}, not {correct}"
     return ""
 
 
-def _by_product(told: list[Told]) -> dict[str, list[frames.Best]]:
-    """What is told of books that are not crossed: of those the dataflow prints nothing."""
-    tops: dict[str, list[frames.Best]] = {}
-    for product, top in told:
+def _by_product(tops: list[Top]) -> dict[str, list[frames.Best]]:
+    """The tops of books that are not crossed: of those that are the dataflow prints nothing."""
+    by_product: dict[str, list[frames.Best]] = {}
+    for product, top in tops:
         if top[0] < top[2]:
-            tops.setdefault(product, []).append(top)
-    return tops
+            by_product.setdefault(product, []).append(top)
+    return by_product
 
 
 def _ran(rounds: list[Any]) -> bool:
@@ -180,7 +180,7 @@ def _ran(rounds: list[Any]) -> bool:
 
 
 def _best(rounds: list[Any]) -> Best:
-    """All rounds together; whether a contender was cut short, the first has decided."""
+    """All rounds together; the first of them decides whether a contender gets the short form."""
     same = [b for b in (Best(*fields) for fields in rounds) if b.updates == rounds[0][-1]]
     update = max(1e-9, median(b.update for b in same))
     return Best(min(b.snapshots for b in same), min(b.tried for b in same), update, same[0].updates)

@@ -1,4 +1,4 @@
-"""The tutorial's way, in words of our own: plain JSON, a dict a side, `min` or `max` after each change.
+"""Order book in the tutorial's way, in other words: JSON, a dict a side, `min` or `max` after each change.
 
 Fed from a file as a contender, or live from the exchange by `batch_async` of half a second or 100
 messages. In two things it is better than the tutorial, or it would not get far: it takes frames of any
@@ -41,23 +41,23 @@ class Book:
         self.sides: dict[str, dict[float, float]] = {"buy": {}, "sell": {}}
         self.bid = self.ask = 0.0
 
-    def take(self, message: Message) -> Summary:
+    def apply(self, message: Message) -> Summary:
         """Bring the book up to date."""
         for side, name in (("buy", "bids"), ("sell", "asks")):
             if not self.sides[side]:
                 self.sides[side] = {float(price): float(size) for price, size in message[name]}
-                self._look(side)
+                self._find_best(side)
         for side, price_text, size_text in message.get("changes", ()):
             price, size = float(price_text), float(size_text)
             if size:
                 self.sides[side][price] = size
             else:
                 self.sides[side].pop(price, None)
-            self._look(side)
+            self._find_best(side)
         bids, asks = self.sides["buy"], self.sides["sell"]
         return Summary(self.bid, bids[self.bid], self.ask, asks[self.ask], self.ask - self.bid)
 
-    def _look(self, side: str) -> None:
+    def _find_best(self, side: str) -> None:
         if side == "buy":
             self.bid = max(self.sides[side])
         else:
@@ -65,9 +65,9 @@ class Book:
 
 
 def step(book: Book | None, message: Message) -> tuple[Book, Summary]:
-    """What the stateful step does."""
+    """The stateful step."""
     book = book or Book()
-    return book, book.take(message)
+    return book, book.apply(message)
 
 
 class Part(StatefulSourcePartition[tuple[str, Any], None]):
@@ -98,8 +98,8 @@ class File(FixedPartitionedSource[tuple[str, Message], None]):
     def _batches(self) -> Iterator[list[tuple[str, Message]]]:
         with self._path.open("rb") as lines:
             messages = (json.loads(line) for line in lines)
-            told = ((m["product_id"], m) for m in messages if m["type"] in ("snapshot", "l2update"))
-            while batch := list(islice(told, 100)):
+            books = ((m["product_id"], m) for m in messages if m["type"] in ("snapshot", "l2update"))
+            while batch := list(islice(books, 100)):
                 yield batch
 
 
@@ -113,9 +113,9 @@ class Live(FixedPartitionedSource[tuple[str, Message], None]):
         return Part(batch_async(self._messages(for_part), timedelta(seconds=0.5), 100))
 
     async def _messages(self, product: str) -> AsyncIterator[tuple[str, Message]]:
-        wish = {"type": "subscribe", "product_ids": [product], "channels": ["level2_batch"]}
+        request = {"type": "subscribe", "product_ids": [product], "channels": ["level2_batch"]}
         async with connect(os.environ["ORDERBOOK_FEED_URL"], max_size=None) as websocket:
-            await websocket.send(json.dumps(wish))
+            await websocket.send(json.dumps(request))
             async for frame in websocket:
                 message = json.loads(frame)
                 if message["type"] in ("snapshot", "l2update"):

@@ -1,4 +1,4 @@
-"""Table 4: what workers and processes do to throughput and to latency."""
+"""Table 4, workers: throughput and latency by the number of workers and processes."""
 
 import math
 import time
@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 from tests.benchmarks.frames import btc_usd, write
-from tests.benchmarks.live import Live, Watched
+from tests.benchmarks.live import LiveRun, Measured
 from tests.benchmarks.table import Table, figure, milliseconds, times
 from tests.support.ports import cluster_arguments
 from tests.support.processes import start
@@ -17,8 +17,8 @@ NOTES = (
     "of the same on the snapshots alone. × is the throughput ÷ one worker's. Latency: {live} products at 20",
     "updates/s from the simulated exchange, as in table 2; core % and memory are of all processes together.",
     "Workers are threads under one interpreter lock, so they overlap waiting, not work; a cluster pickles",
-    "the half of the messages whose books are in the other process; runs apart share nothing. What it",
-    "favours: one worker, since exchange and watcher need a core too.",
+    "the half of the messages whose books are in the other process; runs apart share nothing. Whom it",
+    "favours: one worker, since exchange and reader need a core too.",
 )
 
 HEADER = ("", "× throughput", "updates/s", "p50 ms", "p90 ms", "p99 ms", "answered", "core %", "MB")
@@ -88,18 +88,18 @@ def _replay(kind: str, path: Path) -> float:
     return time.monotonic() - begin
 
 
-def _live(kind: str, folder: Path, seconds: float) -> Watched:
-    with _arguments(kind) as arguments, Live(LIVE, 20, folder, arguments, apart=kind == APART) as live:
-        return live.watch(seconds)
+def _live(kind: str, folder: Path, seconds: float) -> Measured:
+    with _arguments(kind) as arguments, LiveRun(LIVE, 20, folder, arguments, apart=kind == APART) as live:
+        return live.measure(seconds)
 
 
-def _row(kind: str, ratio: float, rate: float, seen: Watched) -> list[str]:
+def _row(kind: str, ratio: float, rate: float, live: Measured) -> list[str]:
     return [
         kind,
         times(ratio),
         figure(rate),
-        *(milliseconds(seen.quantile(share)) for share in (0.5, 0.9, 0.99)),
-        f"{seen.kept_up * 100:.2f} %",
-        f"{seen.cpu * 100:.1f}",
-        figure(seen.peak),
+        *(milliseconds(live.quantile(share)) for share in (0.5, 0.9, 0.99)),
+        f"{live.answered * 100:.2f} %",
+        f"{live.cpu * 100:.1f}",
+        figure(live.peak),
     ]
