@@ -91,7 +91,7 @@ class Witness:
             self.stretches[subscription].lines.pop(place - 2, None)
 
     def last_printed(self, connection: int, subscription: int | None = None) -> float:
-        """`time.monotonic()` of the last line that came of a connection, or of one subscription; 0 if none."""
+        """`time.monotonic()` of the last line of a connection, or of one subscription of it; 0 if none."""
         with self._lock:
             return max(
                 (
