@@ -36,7 +36,7 @@ class Metrics:
 
     def __init__(self, output: CountsLines, feeds: Mapping[str, FeedStats] | None = None) -> None:
         self._output = output
-        self._feeds = feeds or {}
+        self._feeds = {} if feeds is None else feeds
         self._books: dict[str, OrderBookState] = {}
         self._summaries: dict[str, Summary] = {}  # of each book, as it was last
         self._logged = (0, 0)  # updates and lines at the last `summary`

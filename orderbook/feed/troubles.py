@@ -10,6 +10,8 @@ from orderbook.feed.stats import FeedStats
 
 log = logging.getLogger(__name__)
 
+SIGNIFICANT = 60  # characters of a trouble that tell it from others; what follows are values
+
 
 class Troubles:
     """What the feeds of a process have to say of their connections, whatever the thread.
@@ -46,8 +48,9 @@ class Troubles:
             log.info("%s: %s", names, error)
             return
         # Where the exchange can't be reached, all products share the cause.
-        text = str(error) if isinstance(error, Unreachable) else f"{names}: {error}"
-        trouble = text if isinstance(error, Unreachable) else f"{names}: {error.reason}"
+        shared = isinstance(error, Unreachable)
+        text = str(error) if shared else f"{names}: {error}"
+        trouble = text if shared else text[: len(names) + SIGNIFICANT]
         now = self._clock()
         recent = {other: when for other, when in self._logged.items() if now < when + self._every}
         self._logged = recent | {trouble: now}
