@@ -99,7 +99,9 @@ class Shutdown:
 
     def _wait_for_signals(self, signals: set[signal.Signals]) -> None:
         while True:
-            self._on_signal(signal.sigwait(signals))
+            number = signal.sigwait(signals)
+            self._on_signal(number)
+            log.info("%s: shutting down; a second SIGINT exits at once", signal.Signals(number).name)
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGINT and self.requested:

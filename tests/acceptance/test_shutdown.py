@@ -1,4 +1,4 @@
-"""How a run ends: told to by a signal, left by its reader, or by what nobody expected."""
+"""Shutdown of a process: by a signal, by its reader, or by an unexpected exception."""
 
 import signal
 import subprocess
@@ -8,15 +8,107 @@ import pytest
 
 from tests.exchange import Exchange
 from tests.support.live import PAIR, all_live, all_said_goodbye, all_sent, end, expected, settings
+from tests.support.ports import cluster_arguments
 from tests.support.processes import by_product, cluster, run, start
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "4"])
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+WAITING = "tests.support.waiting_for_shutdown"
 
 
-@WORKERS
-@SIGNALS
-def test_signal(number: int, workers: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "number", "code"),
+    [
+        ([], signal.SIGINT, 0),
+        ([], signal.SIGTERM, 0),
+        ([], signal.SIGHUP, 0),
+        (["--default-code", "1"], signal.SIGTERM, 0),
+        (["--resumable"], signal.SIGINT, 130),
+        (["--resumable"], signal.SIGTERM, 143),
+        (["--resumable"], signal.SIGHUP, 129),
+        (["--resumable", "--request-at-exit", "1"], signal.SIGINT, 130),
+    ],
+)
+def test_exit_code_after_a_signal(arguments: list[str], number: signal.Signals, code: int) -> None:
+    """A live run that a signal ends exits with 0, a replay with 128 + the signal's number."""
+    with start(arguments, module=WAITING) as process:
+        process.stdout.wait_for("ready")
+        process.interrupt(number)
+        finished = process.wait()
+    assert (finished.code, finished.lines) == (code, ["ready", "end", f"at exit: {code}"])
+    assert finished.stderr.endswith(f"{number.name}: shutting down; a second SIGINT exits at once\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--end"], 0),
+        (["--end", "--default-code", "1"], 1),
+        (["--end", "--request-at-exit", "1"], 1),
+        (["--request", "0", "--default-code", "1"], 0),
+        (["--request", "1"], 1),
+        (["--request", "1", "--abandon"], 1),
+    ],
+)
+def test_exit_code_without_a_signal(arguments: list[str], code: int) -> None:
+    """A run exits with the code that was requested, else with its default code; both after its last words."""
+    finished = run(arguments, module=WAITING)
+    assert (finished.code, finished.lines[:2], finished.stderr) == (code, ["ready", "end"], "")
+    assert finished.lines[2].startswith("at exit: ") and len(finished.lines) == 3
+
+
+def test_abandoned_replay_exits_at_once() -> None:
+    """A replay that abandons what remains exits before anything else happens, save its last words."""
+    finished = run(["--resumable", "--request", "0", "--abandon"], module=WAITING)
+    assert (finished.code, finished.lines) == (0, ["ready", "at exit: 0"])
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_second_sigint_exits_at_once(first: signal.Signals) -> None:
+    """A SIGINT ends a run with code 130 that hangs in its shutdown; another SIGTERM does not."""
+    with start(["--stuck"], module=WAITING) as process:
+        process.stdout.wait_for("ready")
+        process.interrupt(first)
+        process.stderr.wait_for("shutting down")
+        process.interrupt(signal.SIGTERM)
+        process.stderr.wait_for("shutting down", count=2)
+        process.interrupt(signal.SIGINT)
+        finished = process.wait()
+    assert (finished.code, finished.lines) == (130, ["ready"])
+
+
+def test_ignored_sighup_stays_ignored() -> None:
+    """Under `nohup` a run outlives its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited by what is started
+    try:
+        process = start([], module=WAITING)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with process:
+        process.stdout.wait_for("ready")
+        process.interrupt(signal.SIGHUP)
+        process.interrupt(signal.SIGTERM)
+        finished = process.wait()
+    assert finished.code == 0
+    assert "SIGHUP" not in finished.stderr and "SIGTERM" in finished.stderr
+
+
+def test_process_that_waits_for_its_cluster() -> None:
+    """A process whose cluster is not complete takes signals too, and the second SIGINT ends it."""
+    with (
+        cluster_arguments(2) as arguments,
+        start(["dataflow:replay", *arguments[1]]) as process,
+    ):
+        process.stderr.wait_for("error connecting to worker 0")
+        process.interrupt()
+        process.stderr.wait_for("SIGINT: shutting down")
+        process.interrupt()
+        assert process.wait().code == 130
+
+
+@pytest.mark.parametrize(
+    ("workers", "number"), [("1", signal.SIGINT), ("4", signal.SIGTERM), ("2", signal.SIGHUP)]
+)
+def test_busy_run(number: int, workers: str, tmp_path: Path) -> None:
     """A signal ends a busy run at once: lines and recordings whole, connections closed in good order."""
     with (
         Exchange(rate=200, levels=300) as exchange,
@@ -37,21 +129,24 @@ def test_signal(number: int, workers: str, tmp_path: Path) -> None:
 
 
 @WORKERS
-@SIGNALS
-@pytest.mark.parametrize("trouble", ["handshake_hangs", "connection_refused"])
-def test_signal_while_connecting(trouble: str, number: int, workers: str) -> None:
-    """A signal ends a run at once that waits for an exchange which does not answer, or is away."""
+def test_while_the_exchange_does_not_answer(workers: str) -> None:
+    """A signal ends a run at once whose connections are being opened."""
     with Exchange(PAIR) as exchange:
-        if trouble == "handshake_hangs":
-            exchange.fault(trouble, times=2)
-        else:
-            exchange.close_listener()
+        exchange.fault("handshake_hangs", times=2)
         with start(["dataflow:flow", "-w", workers], settings(exchange)) as process:
-            if trouble == "handshake_hangs":
-                exchange.wait(lambda: len(exchange.struck) == 2, 30)
-            else:
-                process.stderr.wait_for("next attempt")
-            (finished,) = end(process, number=number)
+            exchange.wait(lambda: len(exchange.struck) == 2, 30)
+            (finished,) = end(process)
+    assert finished.stdout == ""
+
+
+@WORKERS
+def test_while_the_exchange_is_away(workers: str) -> None:
+    """A signal ends a run at once that waits for its next attempt to connect."""
+    with Exchange(PAIR) as exchange:
+        exchange.close_listener()
+        with start(["dataflow:flow", "-w", workers], settings(exchange)) as process:
+            process.stderr.wait_for("next attempt")
+            (finished,) = end(process)
     assert finished.stdout == ""
 
 
@@ -72,40 +167,40 @@ def test_reader_goes_away(workers: str) -> None:
 
 
 @WORKERS
-def test_crash(workers: str) -> None:
-    """The unexpected ends the run on all workers, with its traceback in the log and code 1."""
+def test_unexpected_exception(workers: str) -> None:
+    """An unexpected exception ends the run on all workers, with its traceback in the log and code 1."""
     with (
         Exchange(PAIR) as exchange,
         start(["tests.support.crashing:flow", "-w", workers], settings(exchange)) as process,
     ):
         exchange.wait(lambda: all_live(exchange), 30)
         exchange.fault("closed_1011", "ETH-EUR")
-        finished = process.wait(10)
+        finished = process.wait()
     assert finished.code == 1
-    assert_crash_is_told(finished.stderr)
+    assert_traceback_is_logged(finished.stderr)
 
 
-def test_crash_in_a_cluster() -> None:
-    """The unexpected ends all processes with code 1, and the one that it happened in says what it was."""
+def test_unexpected_exception_in_a_cluster() -> None:
+    """It ends all processes of a cluster with code 1, and is in the log of the one in which it happened."""
     with (
         Exchange(PAIR) as exchange,
         cluster(["tests.support.crashing:flow", "-w", "2"], settings(exchange)) as (_stdout, processes),
     ):
         exchange.wait(lambda: all_live(exchange), 30)
         exchange.fault("closed_1011", "ETH-EUR")
-        finished = [process.wait(10) for process in processes]
+        finished = [process.wait() for process in processes]
     assert [process.code for process in finished] == [1, 1]
-    assert_crash_is_told("".join(process.stderr for process in finished))
+    assert_traceback_is_logged("".join(process.stderr for process in finished))
 
 
-def test_looked_at_and_not_run() -> None:
-    """A dataflow that is only drawn, and never run, ends with the code of who draws it."""
+def test_dataflow_that_is_only_drawn() -> None:
+    """A dataflow that another program builds and never runs leaves that program's exit code alone."""
     finished = run(["dataflow:flow"], module="bytewax.visualize")
     assert (finished.code, finished.stdout.startswith("flowchart")) == (0, True)
 
 
-def assert_crash_is_told(stderr: str) -> None:
-    """The product, and the traceback to where it happened."""
-    told = stderr.index("unexpected, the run ends\nTraceback")
+def assert_traceback_is_logged(stderr: str) -> None:
+    """The log has the product, and the traceback to the line that raised."""
+    logged = stderr.index("unexpected, the run ends\nTraceback")
     assert "in the feed of ETH-EUR" in stderr
-    assert "RuntimeError: crashed on purpose" in stderr[told:]
+    assert "RuntimeError: crashed on purpose" in stderr[logged:]

@@ -1,4 +1,4 @@
-"""Several workers and several processes print what one would, in whole lines, and end as one."""
+"""Several workers and several processes: they print what one would, in whole lines, and end as one."""
 
 import os
 import signal
@@ -17,10 +17,10 @@ from tests.support.live import (
     expected,
     settings,
 )
+from tests.support.ports import engines_own_ports
 from tests.support.processes import ROOT, Running, by_product, cluster, run, start
 
 RECORDINGS = ["dataflow:replay('tests/recordings', min_spread=-1)"]
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,9 @@ def test_processes_replay(workers: str, one_worker: dict[str, list[str]]) -> Non
 
 
 def test_engines_own_cluster_replays(one_worker: dict[str, list[str]]) -> None:
-    """So does the engine's own way to start a cluster on one machine."""
-    finished = run([*RECORDINGS, "-p", "2", "-w", "2"], module="bytewax.testing")
+    """A cluster that the engine's own `python -m bytewax.testing` starts prints the same lines."""
+    with engines_own_ports():
+        finished = run([*RECORDINGS, "-p", "2", "-w", "2"], module="bytewax.testing")
     assert finished.code == 0, finished.stderr
     assert finished.by_product == one_worker
 
@@ -72,7 +73,7 @@ def test_no_line_is_torn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("workers", "number"), [("1", signal.SIGINT), ("2", signal.SIGTERM)])
 def test_processes_live(workers: str, number: int) -> None:
-    """Live, two processes print each line that one would; a signal to both ends both at once."""
+    """Live, two processes print each line that one would, and a signal to both ends both at once."""
     with (
         Exchange(rate=60, levels=200) as exchange,
         cluster(["dataflow:flow", "-w", workers], settings(exchange)) as (stdout, processes),
@@ -86,34 +87,33 @@ def test_processes_live(workers: str, number: int) -> None:
         exchange.wait(lambda: all_said_goodbye(exchange), 5)
 
 
-@SIGNALS
-def test_busy_processes_end(number: int) -> None:
-    """A signal to both ends both at once, while much is being written; what they wrote is whole."""
+def test_busy_processes_end() -> None:
+    """A signal to both processes of a busy cluster ends both at once; what they wrote is whole."""
     with (
         Exchange(rate=300, levels=200) as exchange,
         cluster(["dataflow:flow", "-w", "2"], settings(exchange)) as (stdout, processes),
     ):
         exchange.wait(lambda: all_sent(exchange, 100), 30)
-        end(*processes, number=number)
+        end(*processes)
         exchange.wait(lambda: all_said_goodbye(exchange), 5)
         wanted = expected(exchange)
         printed = by_product(stdout.rest())
     assert all(listed == wanted[product][: len(listed)] for product, listed in printed.items())
 
 
-@SIGNALS
-def test_processes_end_while_connecting(number: int) -> None:
-    """A signal to both ends both at once while they wait for an exchange that does not answer."""
+def test_processes_end_while_connecting() -> None:
+    """A signal to both processes of a cluster ends both at once while the exchange does not answer."""
     with Exchange(PAIR) as exchange:
         exchange.fault("handshake_hangs", times=2)
         with cluster(["dataflow:flow"], settings(exchange)) as (_stdout, processes):
             exchange.wait(lambda: len(exchange.struck) == 2, 30)
-            end(*processes, number=number)
+            end(*processes)
 
 
 def test_engines_own_cluster_live() -> None:
-    """The engine's own cluster prints each line live, and ends when its processes are told to."""
+    """A cluster of `python -m bytewax.testing` prints each line live, and ends when its processes do."""
     with (
+        engines_own_ports(),
         Exchange(rate=60, levels=200) as exchange,
         start(
             ["dataflow:flow", "-p", "2", "-w", "2"], settings(exchange), module="bytewax.testing"
@@ -133,5 +133,5 @@ def test_engines_own_cluster_live() -> None:
 
 
 def children(process: Running) -> list[int]:
-    """The processes that it has started."""
+    """The processes that a process has started."""
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
