@@ -130,6 +130,8 @@ class _Connection:
         try:
             while not session.ended:
                 frame = await self._websocket.recv(decode=False)
+                if self._error:  # frames that came before it was given up may still wait
+                    raise self._error
                 message = session.receive(frame, self._loop.time())
                 if session.has_request:
                     self._has_request.set()
@@ -143,6 +145,9 @@ class _Connection:
         self._timer.cancel()
         self._sender.cancel()
         await self._websocket.close()
+        await asyncio.wait([self._sender])
+        if not self._sender.cancelled():
+            self._sender.result()  # raises the unexpected
 
     def resync(self, product_id: str, since: float, why: str) -> None:
         try:

@@ -152,12 +152,12 @@ class Session:
             message = exchange.decode(frame)
         except BadFrame as error:
             raise Rejected(f"frame rejected: {error}") from None
-        if isinstance(message, Message):
-            return self._receive_message(message, len(frame), now)
         if isinstance(message, Subscriptions):
             self._receive_subscriptions(message, now)
         elif isinstance(message, Error):
             self._receive_error(message, now)
+        elif message is not None:
+            return self._receive_message(message, len(frame), now)
         return None
 
     def _receive_message(self, message: Message, size: int, now: float) -> Message | None:
