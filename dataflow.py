@@ -10,10 +10,12 @@ Run it live by `python -m bytewax.run dataflow:flow`, or on recordings by
 
 import gc
 import logging
+import shlex
 import sys
 import threading
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -27,14 +29,15 @@ from orderbook.feed.resync import ResyncSink
 from orderbook.feed.session import Timeouts
 from orderbook.feed.source import CoinbaseSource
 from orderbook.metrics import Metrics
-from orderbook.output.lines import LineSink, claim_stdout
+from orderbook.output.lines import LineSink
 from orderbook.recording.source import RecordingSource
 from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
 
 OFFLINE_HINT = (
-    f"""without a network: {sys.executable} -m bytewax.run "dataflow:replay('tests/recordings')\""""
+    f"without a network: {shlex.quote(sys.executable)} -m bytewax.run "
+    """"dataflow:replay('tests/recordings')\""""
 )
 SUMMARY_INTERVAL = 60.0  # seconds between two lines of the log that sum a live run up
 
@@ -111,15 +114,16 @@ def live(
     )
     lines = LineSink(shutdown)
     metrics = Metrics(lines, source.stats)
-    flow = Dataflow("orderbook")
-    messages = op.input("input", flow, source)
+    dataflow = Dataflow("orderbook")
+    messages = op.input("input", dataflow, source)
+    books: op.KeyedStream[Any]
     books = op.stateful_map("orderbook", messages, logged(metrics.watching(mapper)))
     wide = op.filter("big_spread", books, lambda book: just_large_spread(book, chosen.min_spread))
     op.output("out", wide, lines)
     crossed = op.filter("crossed", books, is_crossed)
     op.output("resync", crossed, ResyncSink(source, chosen.crossed_after))
     _start(shutdown, lines, metrics)
-    return flow
+    return dataflow
 
 
 @settings.no_other_arguments
@@ -133,13 +137,13 @@ def replay(path: str = "tests/recordings", min_spread: float | None = None) -> D
         raise SystemExit(f"replay: {error}") from None
     lines = LineSink(shutdown)
     metrics = Metrics(lines)
-    flow = Dataflow("orderbook")
-    messages = op.input("input", flow, source)
+    dataflow = Dataflow("orderbook")
+    messages = op.input("input", dataflow, source)
     books = op.stateful_map("orderbook", messages, logged(metrics.watching(mapper)))
     wide = op.filter("big_spread", books, lambda book: just_large_spread(book, chosen.min_spread))
     op.output("out", wide, lines)
     _start(shutdown, lines, metrics)
-    return flow
+    return dataflow
 
 
 def _start(shutdown: Shutdown, lines: LineSink, metrics: Metrics) -> None:

@@ -18,12 +18,12 @@ def names(count: int) -> list[str]:
 
 def settings(exchange: Exchange, **more: str) -> dict[str, str]:
     """The environment of a run that listens to the exchange and prints every summary."""
-    return {
-        "ORDERBOOK_FEED_URL": exchange.url,
+    return exchange.environment | {
         "ORDERBOOK_PRODUCTS": ",".join(exchange.products),
         "ORDERBOOK_MIN_SPREAD": "-1",
         "ORDERBOOK_REFRESH": "1e9",  # a renewal in the middle is a matter of the hour, and of other tests
-    } | {f"ORDERBOOK_{name}": value for name, value in more.items()}
+        **{f"ORDERBOOK_{name}": value for name, value in more.items()},
+    }
 
 
 def expected(exchange: Exchange, min_spread: float = -1.0) -> dict[str, list[str]]:
