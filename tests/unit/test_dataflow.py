@@ -1,0 +1,95 @@
+"""The steps of the dataflow, and what building one leaves alone."""
+
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+
+import pytest
+from bytewax.testing import run_main
+from prometheus_client import REGISTRY
+
+import dataflow
+from orderbook.book import CrossedBook, OrderBookSummary
+from orderbook.coinbase.messages import Change, Heartbeat, L2Update, Level, Snapshot
+
+PRODUCT = "ABC-EUR"
+SNAPSHOT = Snapshot(PRODUCT, [Level(99.0, 1.0)], [Level(100.0, 2.0)])
+SUMMARY = OrderBookSummary(99.0, 1.0, 100.0, 2.0, 1.0)
+
+
+def test_mapper_keeps_a_book_and_summarizes_it() -> None:
+    """Each message gives the book and its summary; a heartbeat gives none, save of a crossed book."""
+    state, summary = dataflow.mapper(None, SNAPSHOT)
+    assert summary == SUMMARY
+    assert dataflow.mapper(state, Heartbeat(PRODUCT)) == (state, None)
+    _, summary = dataflow.mapper(state, L2Update(PRODUCT, [Change("buy", 100.0, 1.0)]))
+    assert isinstance(summary, CrossedBook)
+    assert dataflow.mapper(state, Heartbeat(PRODUCT)) == (state, summary)
+
+
+def test_mapper_logs_what_it_drops(caplog: pytest.LogCaptureFixture) -> None:
+    """Changes before the first snapshot give no summary, and one warning that names the product."""
+    state, summary = dataflow.mapper(None, L2Update(PRODUCT, [Change("buy", 100.0, 1.0)]))
+    assert summary is None
+    dataflow.mapper(state, L2Update(PRODUCT, [Change("buy", 100.0, 1.0)]))
+    assert caplog.messages == [f"{PRODUCT}: changes before the first snapshot are dropped"]
+
+
+@pytest.mark.parametrize(
+    ("summary", "min_spread", "kept"),
+    [
+        (SUMMARY, 0.0001, True),
+        (SUMMARY, 0.01, False),  # a spread of exactly the threshold
+        (SUMMARY, 0.0099, True),
+        (SUMMARY, -1, True),
+        (CrossedBook(101.0, 100.0, 1), -1, False),
+        (None, -1, False),
+    ],
+)
+def test_just_large_spread(
+    summary: OrderBookSummary | CrossedBook | None, min_spread: float, kept: bool
+) -> None:
+    """A summary is kept whose spread is above the fraction of its ask price; a book without one never is."""
+    assert dataflow.just_large_spread((PRODUCT, summary), min_spread) is kept
+
+
+@pytest.mark.parametrize(
+    ("summary", "kept"), [(CrossedBook(101.0, 100.0, 1), True), (SUMMARY, False), (None, False)]
+)
+def test_is_crossed(summary: OrderBookSummary | CrossedBook | None, kept: bool) -> None:
+    """Only crossed books go back to their feed."""
+    assert dataflow.is_crossed((PRODUCT, summary)) is kept
+
+
+def process_state() -> list[object]:
+    """What of the process belongs to whoever runs it."""
+    return [
+        [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+        signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        os.fstat(1).st_ino,
+        logging.getLogger().handlers[:],
+        logging.getLogger().level,
+        gc.get_freeze_count(),
+        threading.active_count(),
+        list(REGISTRY.collect()).__len__(),
+        sys.stdout,
+    ]
+
+
+def test_building_a_dataflow_touches_nothing() -> None:
+    """In a REPL or a notebook the process belongs to others: signals, stdout, logging, threads, metrics."""
+    before = process_state()
+    dataflow.live(products="BTC-USD")
+    dataflow.replay("tests/recordings")
+    assert process_state() == before
+
+
+def test_lines_appear_where_stdout_was_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a notebook, whose stdout is its own, the lines of a run appear in the cell."""
+    run_main(dataflow.replay("tests/recordings/BTC-EUR.jsonl", min_spread=-1))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 200
+    assert all(line.startswith("('BTC-EUR', OrderBookSummary(bid_price=") for line in lines)
