@@ -1,24 +1,25 @@
-"""Hostile frames by the thousand: whatever comes, `decode` answers a message, None or `BadFrame`.
+"""Fuzz of `decode`: hostile frames by the thousand, each of which gives a message, None or `BadFrame`.
 
 Run it long by `python -m tests.stress.fuzz 100000` (a number of frames, then, if wanted, a seed). It prints
-what came out and the time it took, and exits with 1 where anything else came out, a text was too long
-or a frame took over a second.
+how often each outcome came and the time it took, and exits with 1 where there was any other outcome, an
+error's text was too long or a frame took over a second.
 """
 
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 
-from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot, decode
+from orderbook.coinbase.exchange import decode
+from orderbook.coinbase.messages import BadFrame, L2Update, Snapshot
 from tests.exchange.market import Market
+from tests.support.processes import ROOT
 
 LONGEST_TEXT = 400  # characters of an error's text, however long its frame
 LONGEST_TIME = 1.0  # seconds
-CAPTURES = Path(__file__).resolve().parent.parent.parent.parent / "shared/captures"
-PIECES = [
+CAPTURES = ROOT.parent / "shared/captures"
+TOKENS = [
     *(b'"', b"\\", b"\\u0000", b"\\ud800", b"[", b"]", b"{", b"}", b",", b":", b" ", b"\n", b"\0", b"\xff"),
     *(b"-", b".", b"e", b"E+", b"0", b"1", b"NaN", b"Infinity", b"null", b"true", b"1e400", b"-1", b'"-1"'),
     *(b'"0"', b'["buy","-1","1"]', b'"type":"l2update"', b'"type":"match",', b'"changes":[],', b'"bids":5,'),
@@ -26,7 +27,7 @@ PIECES = [
 
 
 def seeds() -> list[bytes]:
-    """Frames to begin from: an invented market's, and those of the real captures where they are here."""
+    """Frames to begin from: an invented market's, and those of the real captures where there are any."""
     market = Market("BTC-USD", 1, levels=8, mid=600, spread_ticks=8, gap_ticks=4)
     frames = [
         b'{"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["BTC-USD"]}]}',
@@ -47,12 +48,12 @@ def mutants(random: Random) -> Iterator[bytes]:
         frame[at : at + 1] = bytes([random.randrange(256)])
 
     def insert(frame: bytearray, at: int) -> None:
-        frame[at:at] = random.choice(PIECES)
+        frame[at:at] = random.choice(TOKENS)
 
     def delete(frame: bytearray, at: int) -> None:
         del frame[at : at + 1 + int(random.expovariate(0.2))]
 
-    def cut(frame: bytearray, at: int) -> None:
+    def truncate(frame: bytearray, at: int) -> None:
         del frame[at:]
 
     def splice(frame: bytearray, at: int) -> None:
@@ -66,7 +67,7 @@ def mutants(random: Random) -> Iterator[bytes]:
         frame[at:at] = random.choice([b"[", b'{"a":']) * random.choice([10, 500, 1_000, 2_000, 50_000])
 
     mutations: list[Callable[[bytearray, int], None]]
-    mutations = [*([flip, insert, delete, splice, repeat] * 8), cut, cut, nest]
+    mutations = [*([flip, insert, delete, splice, repeat] * 8), truncate, truncate, nest]
     while True:
         if random.random() < 0.05:
             yield random.randbytes(random.randrange(200))
@@ -78,7 +79,7 @@ def mutants(random: Random) -> Iterator[bytes]:
 
 
 def fuzz(rounds: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Decode so many hostile frames; how often each kind of answer came, and what must not happen."""
+    """Decode so many hostile frames; returns how often each outcome came, and what must not happen."""
     counts: Counter[str] = Counter()
     wrong: list[str] = []
     for _, frame in zip(range(rounds), mutants(Random(seed)), strict=False):
@@ -102,17 +103,17 @@ def fuzz(rounds: int, seed: int) -> tuple[Counter[str], list[str]]:
     return counts, wrong
 
 
-def numbers(message: Message | None) -> list[tuple[float, float]]:
+def numbers(message: object) -> list[tuple[float, float]]:
     """All prices and sizes of a message."""
     if isinstance(message, Snapshot):
         return [(level.price, level.size) for level in message.bids + message.asks]
-    return (
-        [(change.price, change.size) for change in message.changes] if isinstance(message, L2Update) else []
-    )
+    if isinstance(message, L2Update):
+        return [(change.price, change.size) for change in message.changes]
+    return []
 
 
 def in_bounds(number: tuple[float, float]) -> bool:
-    """Whether a price and a size are what a book can be kept with."""
+    """Whether a book can be kept with this price and size."""
     price, size = number
     return 0 < price <= 1e300 and 0 <= size <= 1e300
 
@@ -122,6 +123,7 @@ def _short(frame: bytes) -> str:
 
 
 def main(rounds: str = "100000", seed: str = "1") -> int:
+    """Fuzz, print the outcomes, and return the exit code."""
     began = time.perf_counter()
     counts, wrong = fuzz(int(rounds), int(seed))
     for outcome, count in counts.most_common():

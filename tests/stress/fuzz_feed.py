@@ -1,15 +1,15 @@
-"""Hostile frames by the thousand, over a real websocket: whatever comes, the feed gives up or goes on.
+"""Fuzz of the feed over a real websocket: hostile frames by the thousand, and it gives up or goes on.
 
 Run it long by `python -m tests.stress.fuzz_feed 100000` (a number of frames, then, if wanted, a seed). A
-server says good snapshots and, in between, frames as
-`tests.stress.fuzz` makes them, until one that must end the
-connection. It prints what became of them, and exits with 1 where a connection was left too early, too
-late or for another reason, where something was handed on that `decode` doesn't make of what was sent,
-that the book doesn't take, or where nothing happened for too long.
+server sends good snapshots and, in between, answers of the exchange and frames as `tests.stress.fuzz` makes
+them, until one that must end the connection. It prints how often each outcome came, and exits with 1 where
+a connection was left too early, too late or for another reason, where a message was handed on that is not
+one of those sent or that the book refuses, or where nothing happened for too long.
 """
 
 import asyncio
 import gc
+import json
 import logging
 import sys
 import time
@@ -22,10 +22,14 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from orderbook.book import OrderBookState
-from orderbook.coinbase.messages import BadFrame, BookMessage, Error, Snapshot, decode
-from orderbook.feed.client import FeedError, FeedSettings, Refused, Rejected, ws_agen
-from orderbook.feed.limiter import Pacer
-from orderbook.metrics import FeedMetrics
+from orderbook.coinbase.exchange import Error, Subscriptions, decode
+from orderbook.coinbase.messages import BadFrame, Message, Snapshot
+from orderbook.feed.client import Feed, Policy
+from orderbook.feed.errors import Closed, FeedError, Refused, Rejected
+from orderbook.feed.limiter import Limiter
+from orderbook.feed.session import RESYNC_WINDOW, Session, Timeouts
+from orderbook.feed.stats import FeedStats
+from orderbook.feed.troubles import Troubles
 from tests.exchange.market import Market
 from tests.stress.fuzz import mutants
 
@@ -35,158 +39,227 @@ STALE_AFTER = 2.0  # seconds; a connection that ends by this ended too late
 ENOUGH = 5  # wrongs, after which no more are looked for
 LONGEST_WARNING = 600  # characters
 SNAPSHOT_EVERY = 20  # frames
+ANSWERS = [
+    b'{"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["BTC-USD"]}]}',
+    b'{"type":"subscriptions","channels":[{"name":"heartbeat","product_ids":["BTC-USD"]}]}',
+    b'{"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["ELSE-WHERE"]}]}',
+    b'{"type":"error","message":"Failed to subscribe","reason":"BTC-USD is not a valid product"}',
+    b'{"type":"error","message":"Failed to subscribe","reason":"Internal error"}',
+]
 
 
-def at_once() -> Generator[float]:
-    """No time between attempts."""
-    while True:
-        yield 0.0
+class SkippingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock is put ahead between connections, so that no resync counts for the next."""
+
+    skipped = 0.0
+
+    def time(self) -> float:
+        """Seconds of the monotonic clock, and those that were skipped."""
+        return super().time() + self.skipped
+
+    def skip(self) -> Generator[float]:
+        """Delays between attempts: none, but the clock is put ahead."""
+        while True:
+            self.skipped += RESYNC_WINDOW + 1
+            yield 0.0
 
 
-def verdict(frame: bytes) -> type[FeedError] | BookMessage | None:
-    """What must come of a frame: an end of the connection, a message, or nothing."""
-    try:
-        message = decode(frame)
-    except BadFrame:
-        return Rejected
-    if isinstance(message, BookMessage):
-        return message if message.product_id == PRODUCT else Rejected
-    return Refused if isinstance(message, Error) else None
+class Expected:
+    """The rules of one connection with one product: what must come of each frame, and what came so far."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.frames = 0  # of the product
+        self.resyncs: Counter[str] = Counter()
+        self.end: type[FeedError] | None = None
+        self.is_asked = False  # whether the client must subscribe again before it takes a snapshot
+        self._live = self._listed = False
+        self._pending = True  # a subscribe is not answered yet
+
+    def apply(self, frame: bytes) -> None:
+        """The frame is about to be sent."""
+        try:
+            message = decode(frame)
+        except BadFrame:
+            return self._give_up(Rejected)
+        if isinstance(message, Message):
+            self._apply_message(message)
+        elif isinstance(message, Subscriptions):
+            books = message.books()
+            if books - {PRODUCT}:
+                self._give_up(Rejected)
+            elif books:
+                self._listed, self._pending = True, False
+            elif self._listed:
+                self._subscribe_anew(Closed)
+        elif isinstance(message, Error):
+            if self._pending:
+                self._subscribe_anew(Refused)
+            else:
+                self._give_up(Refused)
+        return None
+
+    def _apply_message(self, message: Message) -> None:
+        if message.product_id != PRODUCT:
+            return self._give_up(Rejected)
+        self.frames += 1
+        if isinstance(message, Snapshot):
+            self._live, self._pending = True, False
+        if self._live:
+            self.messages.append(message)
+        return None
+
+    def _subscribe_anew(self, error: type[FeedError]) -> None:
+        if self.resyncs:  # a second time on one connection
+            return self._give_up(error)
+        self.resyncs[error.reason] += 1
+        self._live = self._listed = False
+        self._pending = self.is_asked = True
+        return None
+
+    def _give_up(self, error: type[FeedError]) -> None:
+        self.end = error
+        self.resyncs[error.reason] += 1
 
 
 class Trial(logging.Handler):
-    """What is said on each connection, what is heard of it, and the difference."""
+    """The frames of each connection, what must come of them, what came, and the difference."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
-        self.hostile = 0  # frames said so far, snapshots between them not counted
+        self.hostile = 0  # frames sent so far, without the snapshots and answers between them
         self.over = False
         self.judged: asyncio.Queue[None] = asyncio.Queue()
-        self.metrics = FeedMetrics()
+        self.stats = FeedStats()
+        self.last = b""
         self._random = Random(seed)
         self._mutants = mutants(Random(seed))
         self._snapshot = Market(PRODUCT, seed, levels=8, mid=600, spread_ticks=8, gap_ticks=4).snapshot()
-        self._wanted: list[BookMessage] = []
-        self._heard: list[BookMessage] = []
-        self._reason: type[FeedError] | None = None
-        self._reasons: list[FeedError] = []
-        self.last = b""
-        self._said = 0  # frames, on all connections
+        self._expected = Expected()
+        self._frames = 0  # of all connections before
+        self._messages: list[Message] = []
+        self._resyncs: Counter[str] = Counter()
 
     def _script(self) -> Iterator[bytes]:
-        """Hostile frames, and now and then a good snapshot, mostly first."""
+        """Hostile frames, answers that fit or don't, and now and then a good snapshot, mostly first."""
         late = bool(self.counts) and self._random.random() < 0.2
         first = self._random.randrange(1, 4) if late else 0
         for place in count():
             if place % SNAPSHOT_EVERY == first:
                 yield self._snapshot
+            elif self._random.random() < 0.3:
+                yield self._random.choices(ANSWERS, weights=[4, 3, 1, 1, 1])[0]
             else:
                 self.hostile += 1
                 # The captures are of two products: mostly make one of them.
                 yield next(self._mutants).replace(b'"ETH-USD"', b'"BTC-USD"')
 
-    async def attend(self, websocket: ServerConnection) -> None:
-        """Judge the connection before this one, whose end is known by now, and say this one's frames."""
+    async def serve(self, websocket: ServerConnection) -> None:
+        """Judge the connection before this one, which has ended by now, and send this one's frames."""
         self._judge()
-        synced = False
+        expected = self._expected = Expected()
         try:
-            await websocket.recv()
+            await self._await_subscribe(websocket)
             for frame in self._script():
                 self.last = frame
-                self._said += 1
+                expected.apply(frame)
                 await websocket.send(frame, text=self._random.random() < 0.9)
-                outcome = verdict(frame)
-                if isinstance(outcome, type):
-                    self._reason = outcome
+                if expected.end:
                     break
-                synced = synced or isinstance(outcome, Snapshot)
-                if outcome and synced:
-                    self._wanted.append(outcome)
+                if expected.is_asked:
+                    expected.is_asked = False
+                    await self._await_subscribe(websocket)
         except ConnectionClosed:
             if not self.over:
                 self.wrong.append(f"left too early, after {self.last[:300]!r}")
         await websocket.wait_closed()
 
-    async def listen(self, url: str) -> None:
-        """Hear it all, and bring a book up to date with it."""
-        settings = FeedSettings(url, stale_after=STALE_AFTER, retry_delays=at_once)
-        feed = ws_agen(
-            PRODUCT,
-            settings,
-            Pacer(rate=1e6, burst=10**6),
-            metrics=self.metrics,
-            on_trouble=self._reasons.append,
-        )
+    async def _await_subscribe(self, websocket: ServerConnection) -> None:
+        request = json.loads(await websocket.recv())
+        if request["type"] != "subscribe" or request["product_ids"] != [PRODUCT]:
+            self.wrong.append(f"requested {request}, after {self.last[:300]!r}")
+
+    async def receive(self, url: str, loop: SkippingLoop) -> None:
+        """Receive all of it, and keep a book by it."""
+        stats = {PRODUCT: self.stats}
+        session = Session([PRODUCT], stats, Timeouts(stale_after=STALE_AFTER, refresh=1e9))
+        unlimited = Limiter(rate=1e6, burst=10**6)
+        policy = Policy(url, unlimited, unlimited, Troubles(stats, every=0.0), reconnect_delays=loop.skip)
         book = OrderBookState()
-        async for _product, message in feed:
-            self._heard.append(message)
+        async for message, _frame in Feed(session, policy).ws_agen():
+            self._messages.append(message)
             book.update(message)
             book.summarize()
             book.check()
 
     def _judge(self) -> None:
-        if not self._reason:  # there was none before, or it was left too early
+        expected, resyncs = self._expected, self.stats.resyncs - self._resyncs
+        if not expected.end:  # there was none before, or it was left too early
             return
-        for message in self._heard:
-            self.counts[type(message).__name__] += 1
-        for reason in self._reasons:
-            self.counts[type(reason).__name__] += 1
-        if self.metrics.frames != self._said:
-            self.wrong.append(
-                f"{self.metrics.frames} of {self._said} frames taken, up to {self.last[:300]!r}"
-            )
-        if self._heard != self._wanted:
+        self.counts.update(type(message).__name__ for message in self._messages)
+        self.counts.update(resyncs)
+        self._frames += expected.frames
+        if self.stats.frames != self._frames:
+            self.wrong.append(f"{self.stats.frames} of {self._frames} frames, up to {self.last[:300]!r}")
+        if self._messages != expected.messages:
             self.wrong.append(f"handed on what wasn't sent, before {self.last[:300]!r}")
-        if len(self._reasons) != 1 or not isinstance(self._reasons[0], self._reason):
-            self.wrong.append(f"given up as {self._reasons}, after {self.last[:300]!r}")
-        self._wanted.clear()
-        self._heard.clear()
-        self._reasons.clear()
-        self._reason = None
+        if resyncs != expected.resyncs:
+            reasons = f"{dict(resyncs)}, not {dict(expected.resyncs)}"
+            self.wrong.append(f"given up for {reasons}, after {self.last[:300]!r}")
+        self._messages.clear()
+        self._resyncs = self.stats.resyncs.copy()
         self.judged.put_nowait(None)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A warning, which nothing that comes over the wire may make long or tear into lines."""
+        """Judge a warning: nothing that comes over the wire may make it long or break it into lines."""
         text = record.getMessage()
         if len(text) > LONGEST_WARNING or not text.isprintable():
             self.wrong.append(f"a warning of {len(text)} characters: {text[:300]!r}")
 
 
-async def fuzz(rounds: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Say so many hostile frames; how often each kind of answer came, and what must not happen."""
-    gc.freeze()  # as `dataflow.py` does: the feed looks for garbage after each connection
+def fuzz(rounds: int, seed: int) -> tuple[Counter[str], list[str]]:
+    """Send so many hostile frames; returns how often each outcome came, and what must not happen."""
     trial = Trial(seed)
     log = logging.getLogger("orderbook.feed")
     log.addHandler(trial)
     propagated, log.propagate = log.propagate, False  # a warning a connection is too many to read
+    gc.freeze()  # as `dataflow.py` does: the feed looks for garbage after each connection
+    loop = SkippingLoop()
     try:
-        async with serve(trial.attend, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
-            port = server.sockets[0].getsockname()[1]
-            listening = asyncio.create_task(trial.listen(f"ws://127.0.0.1:{port}"))
-            try:
-                while trial.hostile < rounds and len(trial.wrong) < ENOUGH:
-                    await asyncio.wait_for(trial.judged.get(), DEADLINE)
-            except TimeoutError:
-                trial.wrong.append(f"nothing for {DEADLINE:g} s, after {trial.last[:300]!r}")
-            trial.over = True
-            listening.cancel()
-            (ended,) = await asyncio.gather(listening, return_exceptions=True)
-            if not isinstance(ended, asyncio.CancelledError):
-                trial.wrong.append(f"the feed ended: {ended!r}, after {trial.last[:300]!r}")
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(_run(trial, rounds, loop))
     finally:
         gc.unfreeze()
         log.removeHandler(trial)
         log.propagate = propagated
-    trial.counts["connections"] = trial.metrics.connects
+    trial.counts["connections"] = trial.stats.connects
     trial.counts["hostile frames"] = trial.hostile
     return trial.counts, trial.wrong
 
 
+async def _run(trial: Trial, rounds: int, loop: SkippingLoop) -> None:
+    async with serve(trial.serve, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
+        port = server.sockets[0].getsockname()[1]
+        receiving = loop.create_task(trial.receive(f"ws://127.0.0.1:{port}", loop))
+        timeout = DEADLINE + RESYNC_WINDOW + 1  # the clock is put ahead once a connection
+        try:
+            while trial.hostile < rounds and len(trial.wrong) < ENOUGH:
+                await asyncio.wait_for(trial.judged.get(), timeout)
+        except TimeoutError:
+            trial.wrong.append(f"no connection ended within {DEADLINE:g} s, after {trial.last[:300]!r}")
+        trial.over = True
+        receiving.cancel()
+        (ended,) = await asyncio.gather(receiving, return_exceptions=True)
+        if not isinstance(ended, asyncio.CancelledError):
+            trial.wrong.append(f"the feed ended: {ended!r}, after {trial.last[:300]!r}")
+
+
 def main(rounds: str = "100000", seed: str = "1") -> int:
+    """Fuzz, print the outcomes, and return the exit code."""
     began = time.perf_counter()
-    counts, wrong = asyncio.run(fuzz(int(rounds), int(seed)))
+    counts, wrong = fuzz(int(rounds), int(seed))
     for outcome, number in counts.most_common():
         print(f"{number:>10,} {outcome}")
     print(f"{time.perf_counter() - began:.1f} s, {len(wrong)} wrong")
