@@ -48,7 +48,7 @@ class _Product:
         self.product_id = product_id
         self.stats = stats
         self.asked = math.inf  # when it was subscribed; infinite while it isn't
-        self.due = -math.inf  # not to be subscribed before
+        self.due = math.inf  # when it is to be subscribed that is left alone for now
         self.snapshot_at = -math.inf
         self.listed = False  # in an acknowledgement of this subscription
         self.resyncs = 0  # without `RESYNC_WINDOW` between them
@@ -86,16 +86,16 @@ class Session:
 
     @property
     def product_ids(self) -> list[str]:
-        """The products that the exchange has not refused."""
+        """The products that the exchange has not refused for good."""
         return list(self._products)
 
     @property
     def ended(self) -> bool:
-        """Whether the exchange has refused all products for good."""
+        """Whether it has refused all of them."""
         return not self._products
 
     def refuses(self, product_id: str) -> bool:
-        """Whether the exchange has refused this product for good."""
+        """Whether it has refused this one."""
         return product_id not in self._products
 
     def connected(self, now: float) -> None:
@@ -105,8 +105,8 @@ class Session:
         for product in self._products.values():
             product.stats.connects += 1
             product.asked, product.listed = math.inf, False
-            if product.due <= now:
-                product.due = -math.inf
+            if product.due == math.inf or product.due <= now:
+                product.due = math.inf
                 due.append(product.product_id)
         self._subscribe(due)
 
@@ -168,10 +168,9 @@ class Session:
         stats.frames += 1
         stats.bytes += size
         stats.last_frame = now
-        kind = type(message)
-        if kind is L2Update:
+        if type(message) is L2Update:
             stats.updates += stats.live
-        elif kind is Snapshot and product.asked < math.inf:
+        elif type(message) is Snapshot and product.asked < math.inf:
             stats.snapshots += 1
             stats.live = self.synced = True
             product.snapshot_at = now
@@ -221,7 +220,7 @@ class Session:
         times = [self._renewal, self._last_frame + timeouts.stale_after]
         for product in self._products.values():
             if product.asked == math.inf:
-                times.append(product.due if product.due > -math.inf else math.inf)
+                times.append(product.due)
             elif not product.stats.live:
                 times.append(product.asked + timeouts.snapshot_timeout)
             elif self._speaks_without(product):
@@ -234,14 +233,17 @@ class Session:
         if now >= self._last_frame + timeouts.stale_after:
             raise Stale(f"no frame for {timeouts.stale_after:g} s")
         if now >= self._renewal:
-            raise Refresh(self._renewed(now - self._connected_at))
+            age, turn = now - self._connected_at, self._offset * timeouts.refresh
+            raise Refresh(
+                f"renewed after {age:.0f} s: its turn comes {turn:.0f} s into each {timeouts.refresh:g} s"
+            )
         no_snapshot = Stale(f"no snapshot within {timeouts.snapshot_timeout:g} s")
         errors = []
         for product in self._products.values():
             try:
                 if product.asked == math.inf:
-                    if -math.inf < product.due <= now:
-                        product.due = -math.inf
+                    if product.due <= now:
+                        product.due = math.inf
                         self._subscribe([product.product_id])
                 elif not product.stats.live:
                     if now >= product.asked + timeouts.snapshot_timeout:
@@ -254,11 +256,6 @@ class Session:
                 errors.append(error)
         if errors:
             raise errors[0]
-
-    def _renewed(self, age: float) -> str:
-        refresh = self._timeouts.refresh
-        early = f", early, so that connections take turns; from now on each {refresh:g} s"
-        return f"the connection is renewed after {age:.0f} s{early if age < 0.99 * refresh else ''}"
 
     def _speaks_without(self, product: _Product) -> bool:
         # A heartbeat comes once a second a product: the frames of a connection that falls silent end
@@ -283,9 +280,10 @@ class Session:
         self._pending = [other for other in self._pending if other != product_id]
         if now > product.trusted_from + RESYNC_WINDOW:
             product.resyncs = 0
-        no_snapshot = subscribed and product.snapshot_at < product.asked
-        product.resyncs += 2 if no_snapshot and product.resyncs == 0 else 1
+        product.resyncs += 1
         product.trusted_from = now
+        if subscribed and product.snapshot_at < product.asked:  # it was subscribed anew, and got no snapshot
+            product.resyncs = max(2, product.resyncs)
         if product.resyncs == 2:
             raise type(error)(f"{product_id}: {error}")
         product.asked = math.inf
