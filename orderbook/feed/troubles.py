@@ -54,18 +54,22 @@ class Troubles:
         now = self._clock()
         recent = {other: when for other, when in self._logged.items() if now < when + self._every}
         self._logged = recent | {trouble: now}
+        if not recent:  # the last ones are over
+            self._count, self._next_count = 0, now + self._every
         if trouble not in recent:
             log.warning("%s; next attempt in %.1f s", text, delay)
-            self._next_count = max(self._next_count, now + self._every)
-        else:
-            self._count += 1
-        if self._count and now >= self._next_count:
+            self._log_hint(error)
+            return
+        self._count += 1
+        if now >= self._next_count:
             live = sum(stats.live for stats in self._stats.values())
             log.warning(
                 "%d more connections lost or not made, the last one: %s; %d of %d products are live",
                 *(self._count, text, live, len(self._stats)),
             )
             self._count, self._next_count = 0, now + self._every
+
+    def _log_hint(self, error: FeedError) -> None:
         if self._hint and isinstance(error, Unreachable):
             if not any(stats.snapshots for stats in self._stats.values()):
                 log.warning(self._hint)
