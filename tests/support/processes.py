@@ -5,6 +5,7 @@ Every wait has a deadline, so a process that hangs fails its test instead of han
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,12 +112,18 @@ class Running:
         self._process.send_signal(number)
 
     def wait(self, timeout: float = DEADLINE) -> Finished:
-        """Wait for its end; `AssertionError`, with its stderr so far, where that does not come in time."""
+        """Wait for its end.
+
+        `AssertionError`, with its stderr so far, where that does not come in time, and where Python warned of
+        anything, as it does of unclosed sockets with `PYTHONDEVMODE=1`.
+        """
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still runs after {timeout} s; its stderr:\n{self.stderr}") from None
-        return Finished(code, self.stdout.rest(), self.stderr.rest())
+        finished = Finished(code, self.stdout.rest(), self.stderr.rest())
+        assert not re.search(r"\b[A-Z]\w+Warning: ", finished.stderr), finished.stderr
+        return finished
 
     def __enter__(self) -> Self:
         return self
