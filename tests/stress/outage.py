@@ -92,8 +92,10 @@ def main() -> None:
     print(f"{options.products} products, {options.connections} connections, away for {options.seconds:g} s")
     print(f"all were live again after {figures.took:.1f} s, of {SOON:g} s")
     for what, moments in sent.items():
-        print(f"{what}: {len(moments)}, {busiest_second(moments)} in the busiest second; in the worst span")
-        print(f"  of time {above[what]:+.1f}, where the exchange's limit is 0")
+        most = busiest_second(moments)
+        print(
+            f"{what}: {len(moments)}, {most} in the busiest second; {above[what]:+.1f} above the limit at most"
+        )
     print(*figures.wrong[:20] or ["no line was wrong"], sep="\n")
     sys.exit(bool(figures.took > SOON or max(above.values()) > 0 or figures.wrong))
 

@@ -8,6 +8,7 @@ stayed below the exchange's limit, and the process must not have grown. Exits wi
 
 import argparse
 import hashlib
+import logging
 import os
 import signal
 import sys
@@ -219,11 +220,11 @@ def soak(options: argparse.Namespace, folder: Path) -> list[str]:
     above = {what: excess(moments, LIMIT_RATE, LIMIT_BURST) for what, moments in sent.items()}
     wrong += [f"{what}: {excess:.1f} above the limit" for what, excess in above.items() if excess > 0]
 
-    print(f"{options.minutes:g} minutes, {options.products} products, {options.connections} connections at a")
+    way = f"{'wss' if options.tls else 'ws'} {'with' if options.deflate else 'without'} deflate"
     print(
-        f"time, {'wss' if options.tls else 'ws'} {'with' if options.deflate else 'without'} deflate,", end=" "
+        f"{options.minutes:g} minutes, {options.products} products on {options.connections} connections, {way},"
     )
-    print(f"{options.workers} workers, seed {options.seed}, renewed each {options.refresh:g} s")
+    print(f"renewed each {options.refresh:g} s; {options.workers} workers, seed {options.seed}")
     printed = sum(witness.printed for witness in judge.witnesses.values())
     print(f"sent: {dict(judge.counts)}; lines printed and judged: {printed}")
     faults = Counter(strike.name for strike in seen.struck)
@@ -254,6 +255,7 @@ def main() -> None:
     parser.add_argument("--deflate", action=yes_or_no, default=True, help="compressed frames")
     options = parser.parse_args()
     os.chdir(ROOT)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # the exchange writes to connections that are lost
     with tempfile.TemporaryDirectory() as folder:
         wrong = soak(options, Path(folder))
     print(*wrong, sep="\n") if wrong else print("nothing was wrong")
