@@ -94,7 +94,7 @@ def main() -> None:
     for what, moments in sent.items():
         most = busiest_second(moments)
         print(
-            f"{what}: {len(moments)}, {most} in the busiest second; {above[what]:+.1f} above the limit at most"
+            f"{what}: {len(moments)}, {most} in the busiest second, at most {above[what]:+.1f} above the limit"
         )
     print(*figures.wrong[:20] or ["no line was wrong"], sep="\n")
     sys.exit(bool(figures.took > SOON or max(above.values()) > 0 or figures.wrong))

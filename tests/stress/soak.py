@@ -221,10 +221,8 @@ def soak(options: argparse.Namespace, folder: Path) -> list[str]:
     wrong += [f"{what}: {excess:.1f} above the limit" for what, excess in above.items() if excess > 0]
 
     way = f"{'wss' if options.tls else 'ws'} {'with' if options.deflate else 'without'} deflate"
-    print(
-        f"{options.minutes:g} minutes, {options.products} products on {options.connections} connections, {way},"
-    )
-    print(f"renewed each {options.refresh:g} s; {options.workers} workers, seed {options.seed}")
+    print(f"{options.minutes:g} minutes, {options.products} products on {options.connections} connections")
+    print(f"of {way}, renewed each {options.refresh:g} s; {options.workers} workers, seed {options.seed}")
     printed = sum(witness.printed for witness in judge.witnesses.values())
     print(f"sent: {dict(judge.counts)}; lines printed and judged: {printed}")
     faults = Counter(strike.name for strike in seen.struck)
