@@ -174,4 +174,5 @@ def check_metrics_port(environment: Mapping[str, str] = os.environ) -> None:
     try:
         socket.create_server(("", int(text))).close()
     except OSError as error:
-        raise SystemExit(f"{name}: {text!r} is not a port that is free: {error.strerror}") from None
+        why = os.strerror(error.errno or 0)
+        raise SystemExit(f"{name}: {text!r} is not a port that is free: {why}") from None

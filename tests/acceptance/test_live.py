@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -157,8 +158,7 @@ def cross_all(exchange: Exchange) -> None:
         exchange.step(product, 20)
         exchange.fault("update_lost", product)
     connections = len(exchange.connections)
-    for product in exchange.products:
-        exchange.wait(lambda product=product: exchange.sent[product][-1].subscription == 1, 10)
+    exchange.wait(lambda: all(sent[-1].subscription == 1 for sent in exchange.sent.values()), 10)
     exchange.wait(lambda: all_live(exchange), 10)
     assert len(exchange.connections) == connections
     for product in exchange.products:
@@ -172,32 +172,29 @@ def assert_resyncs_are_logged(stderr: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("flow", "env", "line"),
     [
-        ("PRODUCTS", ""),
-        ("PRODUCTS", "btc-usd"),
-        ("PRODUCTS", "../../x"),
-        ("PRODUCTS", "BTC-EUR,ETH-EUR,BTC-EUR"),
-        ("MIN_SPREAD", "wide"),
-        ("MIN_SPREAD", "nan"),
-        ("MIN_SPREAD", "inf"),
-        ("MIN_SPREAD", ""),
-        ("FEED_URL", "https://127.0.0.1"),
-        ("FEED_URL", "ws://127.0.0.1:port"),
-        ("FEED_URL", ""),
-        ("RECORD", "dataflow.py"),
-        ("RECORD", "/proc/nowhere"),
-        ("STALE_AFTER", "soon"),
-        ("STALE_AFTER", "0"),
-        ("CROSSED_AFTER", "-1"),
-        ("CROSSED_AFTER", "nan"),
-        ("REFRESH", "inf"),
-        ("REFRESH", ""),
+        ("flow", {"ORDERBOOK_REFRESH": "soon"}, "ORDERBOOK_REFRESH: 'soon' is not a number of seconds .+"),
+        ("live(products='btc')", {}, "products: 'btc' is not a product such as BTC-USD"),
+        ("flow", {"ORDERBOOK_FEED": "wss://localhost"}, "'ORDERBOOK_FEED' is not a setting; the nearest .+"),
+        ("live(product='BTC-USD')", {}, "live: got an unexpected keyword argument 'product'; it takes .+"),
+        ("replay", {"ORDERBOOK_MIN_SPREAD": "25"}, "ORDERBOOK_MIN_SPREAD: '25' is not a finite number .+"),
+        ("replay(speed=1)", {}, "replay: got an unexpected keyword argument 'speed'; it takes path, .+"),
     ],
 )
-def test_wrong_setting(name: str, value: str) -> None:
-    """A setting that is wrong ends the run before it starts: code 1, one line that names it and its value."""
-    finished = run(["dataflow:flow"], {f"ORDERBOOK_{name}": value})
-    assert finished.code == 1
-    assert finished.stdout == ""
-    assert re.fullmatch(f"ORDERBOOK_{name}: {re.escape(repr(value))} .+\n", finished.stderr)
+def test_wrong_setting(flow: str, env: dict[str, str], line: str) -> None:
+    """A wrong setting ends the run before it starts: code 1, one line that names it and its value."""
+    finished = run([f"dataflow:{flow}"], env)
+    assert (finished.code, finished.stdout) == (1, "")
+    assert re.fullmatch(f"{line}\n", finished.stderr)
+
+
+def test_metrics_port_is_taken() -> None:
+    """Where the port for `/metrics` is taken, no run goes on without metrics: it ends with one line."""
+    with socket.create_server(("", 0)) as server:
+        port = str(server.getsockname()[1])
+        env = {"BYTEWAX_DATAFLOW_API_ENABLED": "0", "BYTEWAX_DATAFLOW_API_PORT": port}
+        finished = run(["dataflow:replay"], env)
+    assert (finished.code, finished.stdout) == (1, "")
+    line = f"BYTEWAX_DATAFLOW_API_PORT: '{port}' is not a port that is free: Address already in use\n"
+    assert finished.stderr == line
