@@ -1,46 +1,63 @@
 """Outages of the network, and what they leave behind; `tests.stress.outage` is the long form."""
 
 import asyncio
-import os
+import math
 import re
+from collections import Counter
+from collections.abc import Generator
+from functools import partial
 from itertools import cycle, islice
 
+import pytest
+
+from orderbook.feed.client import Feed, Policy
+from orderbook.feed.limiter import Limiter
+from orderbook.feed.session import Session, Timeouts
+from orderbook.feed.stats import FeedStats
+from orderbook.feed.troubles import Troubles
 from tests.exchange import Exchange
 from tests.exchange.trouble import FAULTS, Stream
-from tests.stress.outage import FEW, SOON_FOR_FEW, excess, outage
-from tests.stress.soak import process_figures
-from tests.support.client import PRODUCT, hearing, until
+from tests.stress.outage import LIMIT_BURST, LIMIT_RATE, SOON, excess, outage
+from tests.support.usage import usage
+from tests.support.waiting import until
 
-PACE, BURST = 7.5, 16  # connects a second, and at once: what a run allows itself
+PRODUCTS, CONNECTIONS = 6, 3
+PRODUCT = "BTC-EUR"
 
 
 def test_away_and_back() -> None:
-    """All products are live again soon after the network is, connects stay paced, and every line is right.
+    """After an outage all products are live again, no line is wrong; connects and requests are limited.
 
-    Each product says that it lost its connection, then that it gets none, and last that it is live.
+    Each connection logs once that it was lost, and all together log once that the exchange can't be reached.
     """
-    figures = outage(FEW, seconds=3, patience=60)
+    figures = outage(PRODUCTS, seconds=3, patience=3 * SOON, connections=CONNECTIONS)
     assert figures.wrong == []
-    assert figures.took < SOON_FOR_FEW
-    assert excess(figures.attempts, PACE, BURST) <= 0
-    said = re.findall(r"(\w+) (\w+-\w+): (.*)", figures.stderr)
-    for product in {product for _level, product, _text in said}:
-        (_, live), (lost, closed), *refused, (info, again) = [
-            (lv, text) for lv, p, text in said if p == product
-        ]
-        assert live.startswith("live, ")
-        assert lost == "WARNING" and closed.startswith("the connection was closed")
-        assert refused
-        assert all(level == "WARNING" and text.startswith("no connection to ") for level, text in refused)
-        assert info == "INFO" and again.startswith("live, ")
+    assert figures.took < math.inf
+    assert len(figures.attempts) >= 2 * CONNECTIONS and len(figures.requests) == 2 * CONNECTIONS
+    assert excess(figures.attempts, LIMIT_RATE, LIMIT_BURST) <= 0
+    assert excess(figures.requests, LIMIT_RATE, LIMIT_BURST) <= 0
+    logged = re.findall(r" (INFO|WARNING|ERROR) (.*)", figures.stderr)
+    live = Counter(text.split(":")[0] for level, text in logged if level == "INFO" and ": live, " in text)
+    assert len(live) == PRODUCTS and set(live.values()) == {2}
+    warnings = [text for level, text in logged if level != "INFO"]
+    lost = [text.split(":")[0].split(", ") for text in warnings if ": the connection was closed" in text]
+    assert sorted(product for products in lost for product in products) == sorted(live)
+    assert len([text for text in warnings if text.startswith("no connection to ")]) == 1
+    assert len(warnings) == CONNECTIONS + 1
 
 
-def test_excess() -> None:
-    """What is too much is told of any span of time, and no more than that."""
-    assert excess([1.0] * 3, rate=1, burst=3) == 0
-    assert excess([1.0] * 3 + [2.0] * 2, rate=1, burst=3) == 1
-    assert excess([0.0, 9.0, 9.0, 9.0, 9.0], rate=1, burst=3) == 1
-    assert excess([0.0, 1.0, 2.0, 3.0], rate=1, burst=1) == 0
+@pytest.mark.parametrize(
+    ("moments", "burst", "above"),
+    [
+        ([1.0] * 3, 3, 0),
+        ([1.0] * 3 + [2.0] * 2, 3, 1),
+        ([0.0, 9.0, 9.0, 9.0, 9.0], 3, 1),
+        ([0.0, 1.0, 2.0, 3.0], 1, 0),
+    ],
+)
+def test_excess(moments: list[float], burst: float, above: float) -> None:
+    """The excess is that of the worst span of time, at one moment a second besides the burst."""
+    assert excess(moments, rate=1, burst=burst) == above
 
 
 def test_reconnects_leave_nothing_behind() -> None:
@@ -54,27 +71,42 @@ def test_reconnects_leave_nothing_behind() -> None:
         "silence_without_heartbeats",
         *("http_503", "handshake_hangs", "dropped_at_once", "snapshot_never"),
     ]
+    stats = {PRODUCT: FeedStats()}
 
     def kept() -> tuple[int, int]:
-        return len(asyncio.all_tasks()), process_figures(os.getpid())["sockets"]
+        return len(asyncio.all_tasks()), usage().sockets
+
+    async def receive(url: str) -> None:
+        unlimited = Limiter(rate=1_000)
+        timeouts = Timeouts(stale_after=0.5, snapshot_timeout=0.2)
+        policy = Policy(url, unlimited, unlimited, Troubles(stats), 0.2, short_delays)
+        async for _message in Feed(Session([PRODUCT], stats, timeouts), policy).ws_agen():
+            pass
 
     async def scenario() -> None:
         with Exchange([PRODUCT], rate=100) as exchange:
-            limits = {"stale_after": 0.5, "open_within": 0.2, "snapshot_within": 0.2}
-            async with hearing(exchange.url, **limits) as heard:
-                await until(lambda: exchange.live(PRODUCT))
-                after_the_first = kept()
-                for name in islice(cycle(faults), 30):
-                    newest = exchange.live(PRODUCT)[-1].number
-                    exchange.fault(name)
-                    if FAULTS[name].moment is not Stream:  # it waits for a new connection
-                        exchange.fault("closed_1006")
-                    await until(lambda newest=newest: is_replaced(exchange, newest))
-                assert {struck.name for struck in exchange.struck} == set(faults)
-                assert len(heard.troubles) >= 30
-                await until(lambda: kept() == after_the_first)
+            receiving = asyncio.create_task(receive(exchange.url))
+            await until(lambda: exchange.live(PRODUCT))
+            after_the_first = kept()
+            for name in islice(cycle(faults), 30):
+                newest = exchange.live(PRODUCT)[-1].number
+                exchange.fault(name)
+                if FAULTS[name].moment is not Stream:  # it waits for a new connection
+                    exchange.fault("closed_1006")
+                await until(partial(is_replaced, exchange, newest))
+            assert {struck.name for struck in exchange.struck} == set(faults)
+            assert stats[PRODUCT].resyncs.total() >= 30
+            await until(lambda: kept() == after_the_first)
+            receiving.cancel()
+            await asyncio.wait([receiving])
 
     asyncio.run(scenario())
+
+
+def short_delays() -> Generator[float]:
+    """Delays between attempts for who waits for thirty of them."""
+    while True:
+        yield 0.01
 
 
 def is_replaced(exchange: Exchange, number: int) -> bool:

@@ -92,10 +92,8 @@ def main() -> None:
     print(f"{options.products} products, {options.connections} connections, away for {options.seconds:g} s")
     print(f"all were live again after {figures.took:.1f} s, of {SOON:g} s")
     for what, moments in sent.items():
-        most = busiest_second(moments)
-        print(
-            f"{what}: {len(moments)}, {most} in the busiest second, at most {above[what]:+.1f} above the limit"
-        )
+        most, worst = busiest_second(moments), above[what]
+        print(f"{what}: {len(moments)}, {most} in the busiest second, at most {worst:+.1f} above the limit")
     print(*figures.wrong[:20] or ["no line was wrong"], sep="\n")
     sys.exit(bool(figures.took > SOON or max(above.values()) > 0 or figures.wrong))
 
