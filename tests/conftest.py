@@ -1,15 +1,16 @@
-"""What the tests share: how many examples Hypothesis tries, and the real capture, where there is one."""
+"""Fixtures and Hypothesis profiles that tests share."""
 
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.processes import ROOT
 
-# No deadline: a machine that is busy elsewhere makes an example slow, not wrong.
-settings.register_profile("short", max_examples=300, deadline=None)
-settings.register_profile("long", max_examples=10_000, deadline=None)
+# On a machine that is busy elsewhere an example is slow, not wrong.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("short", PATIENT, max_examples=300)
+settings.register_profile("long", PATIENT, max_examples=10_000)
 settings.load_profile("short")
 
 
