@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--tls", action="store_true", help="speak wss, with a certificate of its own")
     parser.add_argument("--levels", type=int, help="levels a side of every book")
     parser.add_argument("--changes", type=int, help="changes an update")
+    parser.add_argument("--prepared", type=int, default=0, help="updates made beforehand, and gone over")
     parser.add_argument("--compression", choices=["deflate", "none"], default="deflate")
     parser.add_argument("--faults", type=int, metavar="SEED", help="faults by chance")
     parser.add_argument("--fault-interval", type=float, default=1.0, help="seconds")
@@ -53,6 +54,7 @@ def main() -> None:
             rate=options.rate,
             tick=options.tick,
             tls=options.tls,
+            prepared=options.prepared,
             levels=options.levels,
             changes=options.changes,
             port=options.port,

@@ -23,6 +23,7 @@ from tests.exchange import certificate
 from tests.exchange.connection import Connection, Received, Sent
 from tests.exchange.faults import BY_CHANCE
 from tests.exchange.market import PRODUCTS, market
+from tests.exchange.prepared import PreparedMarket
 from tests.exchange.trouble import FAULTS, Struck, by_chance
 from tests.exchange.venue import Venue
 
@@ -38,6 +39,7 @@ class Exchange:
     Each product's market moves `rate` times a second, or, with a rate of 0, only by `step`: evenly, or,
     with a `tick` in seconds, all at each tick, when each connection is sent all of its products at once.
     `levels` replaces the levels a side of every book, `changes` the number of changes an update.
+    With `prepared` updates made beforehand, over which each market goes to and fro, sending costs less.
     With `tls` it speaks `wss`, with a certificate of its own (see `ca_file`). `compression` None turns
     deflate off; a client must subscribe within `subscribe_within` seconds, to `most_products` a request.
     `on_sent(product, sent)` is called in the exchange's thread for each frame just before it is sent, in
@@ -55,6 +57,7 @@ class Exchange:
         tick: float | None = None,
         levels: int | tuple[int, int] | None = None,
         changes: int | None = None,
+        prepared: int = 0,
         port: int = 0,
         tls: bool = False,
         compression: str | None = "deflate",
@@ -68,7 +71,8 @@ class Exchange:
     ) -> None:
         self.products = tuple(products)
         self.sent: dict[str, list[Sent]] = {product: [] for product in products}
-        markets = {p: market(p, seed, levels, clock, changes=changes) for p in products}
+        others = {"kind": PreparedMarket, "prepared": prepared} if prepared else {}
+        markets = {p: market(p, seed, levels, clock, changes=changes, **others) for p in products}
         self._venue = Venue(markets, rate, tick, on_sent or self._keep, subscribe_within, most_products)
         self._port, self._compression, self._tls = port, compression, tls
         self._folder: TemporaryDirectory[str] | None = None

@@ -67,7 +67,7 @@ class Market:
         bids, asks = (levels, levels) if isinstance(levels, int) else levels
         self._bids = Side("buy", 1, decimals, bids, lowest=1)
         self._asks = Side("sell", -1, decimals, asks, lowest=-1000 * round(self._home))
-        self._bids.goal, self._asks.goal = self._goals(self._mid, self._wide)
+        self._bids.goal, self._asks.goal = self._goals_at(self._mid, self._wide)
         for side in (self._bids, self._asks):
             key = side.goal
             while len(side.sizes) < side.levels:
@@ -95,7 +95,7 @@ class Market:
             changes = min(MOST_CHANGES, max(1, usual))
         for _ in range(changes - self._move(changes)):
             self._touch(self._bids if random() < 0.5 else self._asks)
-        return self._said(at)
+        return self._update_frame(at)
 
     def leap(self) -> tuple[bytes, bytes]:
         """The market leaps far, in two updates: one side is cleared away, the other follows.
@@ -106,14 +106,14 @@ class Market:
         cleared, followed = (self._asks, self._bids) if up else (self._bids, self._asks)
         distance = 40 * self._gap + 4 * (-self._bids.goal - self._asks.goal)
         self._mid += distance if up else -distance
-        self._bids.goal, self._asks.goal = self._goals(self._mid, self._wide)
+        self._bids.goal, self._asks.goal = self._goals_at(self._mid, self._wide)
         self._clear(cleared)
         cleared.set(cleared.goal, self._size())
-        first = self._said()
+        first = self._update_frame()
         followed.set(followed.goal, self._size())
         for _ in range(5):
             followed.set(self._near(followed), self._size())
-        return first, self._said()
+        return first, self._update_frame()
 
     def heartbeat(self) -> bytes:
         """The message that comes once a second, however quiet the market."""
@@ -132,9 +132,18 @@ class Market:
         return (
             f'{{"type":"match","trade_id":{self._sequence // 100},"maker_order_id":"{order}",'
             f'"taker_order_id":"{order}","side":"buy","size":"0.001",'
-            f'"price":"{bids.keys[-1] / bids.unit!r}","product_id":"{self.product_id}",'
+            f'"price":"{bids.goal / bids.unit!r}","product_id":"{self.product_id}",'
             f'"sequence":{self._sequence},"time":"{self._now()}"}}'
         ).encode()
+
+    @property
+    def goals(self) -> tuple[int, int, float, float]:
+        """The goals of bids and asks, which are the best prices after an update, and what they come of."""
+        return self._bids.goal, self._asks.goal, self._mid, self._wide
+
+    @goals.setter
+    def goals(self, goals: tuple[int, int, float, float]) -> None:
+        self._bids.goal, self._asks.goal, self._mid, self._wide = goals
 
     def best(self) -> tuple[float, float, float, float]:
         """Bid price and size, ask price and size, as floats."""
@@ -146,7 +155,7 @@ class Market:
         """The true book: bids and asks, sizes by price, best first."""
         return self._bids.book(), self._asks.book()
 
-    def _goals(self, mid: float, wide: float) -> tuple[int, int]:
+    def _goals_at(self, mid: float, wide: float) -> tuple[int, int]:
         spread = max(1, round(exp(self._mean + wide)))
         bid = round(mid - spread / 2)
         return bid, -(bid + spread)
@@ -162,7 +171,7 @@ class Market:
         mid = self._mid + gauss(0.0, self._gap * sqrt(due)) + (self._home - self._mid) * HOMING * due
         memory = SPREAD_MEMORY**due
         wide = self._wide * memory + gauss(0.0, SPREAD_DEVIATION * sqrt(1 - memory**2))
-        bid, ask = self._goals(mid, wide)
+        bid, ask = self._goals_at(mid, wide)
         cost = 2 + self._bids.beyond(bid) + self._asks.beyond(ask)
         if cost > changes:
             return 0
@@ -227,7 +236,7 @@ class Market:
         keys = reversed(side.keys)
         return ",".join(shape % (*divmod(key * sign, unit), f"{sizes[key] / 10**8:.8f}") for key in keys)
 
-    def _said(self, at: float | None = None) -> bytes:
+    def _update_frame(self, at: float | None = None) -> bytes:
         changes = ",".join(self._bids.changes + self._asks.changes)
         self._bids.changes, self._asks.changes = [], []
         return (
@@ -255,11 +264,12 @@ def market(
     seed: int,
     levels: int | tuple[int, int] | None = None,
     clock: Callable[[], float] = time.time,
+    kind: type[Market] = Market,
     **others: Any,
 ) -> Market:
     """A product's market: as in `PRODUCTS`, or a small book of 200 levels a side.
 
-    `levels` replaces the number of levels a side, and `others` whatever else `Market` takes.
+    `levels` replaces the number of levels a side, and `others` whatever else a market of the kind takes.
     """
     shape = PRODUCTS.get(product_id, {"levels": 200, "spread_ticks": 8, "gap_ticks": 4}) | others
     if levels is not None:
@@ -267,4 +277,4 @@ def market(
     # Bids can't go below one tick: a deep generic book needs a price that leaves room.
     most = shape["levels"] if isinstance(shape["levels"], int) else max(shape["levels"])
     shape.setdefault("mid", max(250, most // 4))
-    return Market(product_id, seed, clock=clock, **shape)
+    return kind(product_id, seed, clock=clock, **shape)

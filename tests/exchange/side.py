@@ -39,6 +39,13 @@ class Side:
         self.changes.append(self.change % (*divmod(key * self.sign, self.unit), "0.00000000"))
         self.changed = key
 
+    def put(self, key: int, size: int) -> None:
+        """Set a level, or delete it where the size is 0."""
+        if size:
+            self.set(key, (size, f"{size / 10**8:.8f}"))
+        else:
+            self.delete(key)
+
     def beyond(self, goal: int) -> int:
         """How many levels are better than a goal."""
         return len(self.keys) - bisect_left(self.keys, goal + 1)
