@@ -1,4 +1,4 @@
-"""A book under changes without end: memory must stay flat, however far the price has moved.
+"""Soak of one book: changes without end, and memory must stay flat, however far the price has moved.
 
     python -m tests.stress.soak_book 100000000
 
@@ -6,15 +6,14 @@ makes that many changes of size, prints the memory in use (RSS) ten times on the
 where it grew by more than 5 % after the first tenth. A hundred million take half a minute or two.
 """
 
-import os
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
 from orderbook.book import OrderBookState, OrderBookSummary
 from orderbook.coinbase.messages import Change, L2Update, Level, Snapshot
+from tests.support.usage import usage
 
 PRODUCT = "SOAK-USD"
 LEVELS = 500  # places a side, of which some seven tenths are taken at any time
@@ -72,11 +71,6 @@ def _prepare(random: Random, step: int) -> tuple[L2Update, list[int]]:
     return L2Update(PRODUCT, changes), [place for place, _ in buys + sells]
 
 
-def rss() -> int:
-    """The memory that this process has in use, in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
 def main(total: str = "100000000") -> int:
     tenth = int(total) // 10
     book = OrderBookState()
@@ -88,7 +82,7 @@ def main(total: str = "100000000") -> int:
         if done % tenth < CHANGES:
             book.check()
             bids, asks = book.depth(2 * LEVELS)
-            used, summary = rss(), book.summarize()
+            used, summary = usage().resident, book.summarize()
             first = first or used
             print(
                 f"{done:>13,} changes in {time.perf_counter() - began:5.0f} s: RSS {used / 2**20:.2f} MiB, "
@@ -98,7 +92,7 @@ def main(total: str = "100000000") -> int:
             if not isinstance(summary, OrderBookSummary) or not LEVELS / 2 < len(bids) <= LEVELS:
                 print(f"this is not the book of the market: {summary}")
                 return 1
-    growth = rss() / first
+    growth = usage().resident / first
     print(f"RSS after the whole is {growth:.3f} times that after the first tenth")
     return 0 if growth <= MOST_GROWTH else 1
 
