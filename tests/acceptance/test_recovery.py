@@ -34,7 +34,7 @@ def replay(folder: Path, recovery: Path) -> list[str]:
 
 @pytest.mark.parametrize("seed", [4, 9, 23])
 def test_killed(seed: int, recordings: Recordings) -> None:
-    """A replay is killed at a random moment and resumed, with any number of workers: no line is lost or wrong."""
+    """A replay that is killed at any moment and resumed, by any number of workers, loses no line."""
     folder, expected = recordings
     print(kill_and_resume(folder, expected, seed, kills=1))
 
