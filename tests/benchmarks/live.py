@@ -22,7 +22,7 @@ from tests.support.usage import usage
 
 REAL = ["BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR"]
 # Updates a product that are made before the run, so that the exchange takes less of the cores. Each comes
-# again after twice as many, out of deflate's reach: it compresses by a factor of 4.5 to 4.9, a new one by 4.5.
+# again after twice as many, out of deflate's reach: it is compressed 4.5 to 4.9 times, a new one 4.5 times.
 PREPARED = 100
 LINE = re.compile(rb"\('([A-Z0-9-]+)', \w+\(.*\)\)$")
 
