@@ -32,7 +32,7 @@ from tests.exchange.trouble import Trouble
 logger = logging.getLogger(__name__)
 
 MOST_UNREAD = 128 * 2**20
-"""Bytes that a reader may lag behind before it is cut off."""
+"""Bytes that a reader may lag behind before its connection is dropped."""
 
 MATCH_EVERY = 53
 """A trade message follows every so many updates; a prime, so that every product gets its turn."""
@@ -183,7 +183,8 @@ class Venue:
     def send_all(self, connection: Connection, frames: Sequence[tuple[str | None, bytes]]) -> None:
         """Send frames in one go, each in a TLS record of its own, and put them on record just before."""
         socket = connection.socket
-        if connection.muted or socket.state is not State.OPEN:
+        # Python 3.12 leaves a closing transport in the selector for good that `writelines` is called on.
+        if connection.muted or socket.state is not State.OPEN or socket.transport.is_closing():
             return
         if connection.silent:
             frames = [(product, frame) for product, frame in frames if product not in connection.silent]
