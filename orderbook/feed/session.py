@@ -112,6 +112,7 @@ class Session:
 
     def disconnected(self, error: FeedError) -> None:
         """The connection was given up, or could not be made: no product is live."""
+        self.synced = False
         for product in self._products.values():
             product.stats.live = False
             product.stats.resyncs[error.reason] += 1
