@@ -1,12 +1,10 @@
-"""The feed, against the simulated exchange: what is handed on, and what is given up and why."""
+"""Websocket generator against the simulated exchange: what it hands on, how it follows its session."""
 
 import asyncio
 import gc
-import logging
 import time
 from contextlib import aclosing
-from itertools import pairwise
-from statistics import median
+from typing import NamedTuple
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -14,22 +12,79 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from orderbook.coinbase.messages import Snapshot
-from orderbook.feed.client import (
-    Closed,
-    Doubt,
-    FeedError,
-    FeedSettings,
-    NotAProduct,
-    Refused,
-    Rejected,
-    Stale,
-    Unreachable,
-    ws_agen,
-)
-from orderbook.feed.limiter import Pacer
+from orderbook.feed.client import Feed, Policy
+from orderbook.feed.errors import Closed, Crossed, FeedError, Refresh, Refused, Rejected, Stale, Unreachable
+from orderbook.feed.limiter import Limiter
+from orderbook.feed.session import Session, Timeouts
+from orderbook.feed.stats import FeedStats
 from tests.exchange import Exchange
 from tests.exchange.lies import LIES
-from tests.support.client import PRODUCT, assert_true, handed_on, hear_all, hearing, live_on, quick, until
+from tests.support.client import (
+    TIMEOUTS,
+    Lost,
+    NotedTroubles,
+    check,
+    handed_on,
+    is_live,
+    receive_all,
+    receiver,
+    short_delays,
+)
+from tests.support.live import settings
+from tests.support.processes import start
+from tests.support.waiting import until
+
+PRODUCTS = ("BTC-EUR", "ETH-EUR", "BTC-GBP")
+FAULTY, *OTHERS = PRODUCTS
+
+
+class Row(NamedTuple):
+    """A fault that costs the connection: the error that follows, and a part of its text."""
+
+    fault: str
+    error: type[FeedError]
+    text: str
+    is_whole: bool = True  # all that was sent before the fault arrives, and is handed on
+
+
+TABLE = [
+    Row("http_403", Unreachable, "HTTP 403"),
+    Row("http_429", Unreachable, "HTTP 429"),
+    Row("http_503", Unreachable, "HTTP 503"),
+    Row("dropped_at_once", Closed, "no close frame"),
+    Row("snapshot_over_64_mib", Closed, "1009", is_whole=False),
+    Row("dropped_in_mid_frame", Closed, "no close frame"),
+    Row("closed_1001", Closed, "1001"),
+    Row("closed_1006", Closed, "no close frame", is_whole=False),
+    Row("closed_1011", Closed, "1011"),
+    Row("error_in_mid_stream", Refused, "Internal error", is_whole=False),
+    *(Row(lie, Rejected, "frame rejected") for lie in LIES),
+]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[row.fault for row in TABLE])
+def test_fault_that_costs_the_connection(row: Row) -> None:
+    """A fault of one product costs all of its connection's that connection, once, and no message is wrong."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            exchange.fault(row.fault, FAULTY)
+            async with receiver(exchange.url, *PRODUCTS) as client:
+                await until(lambda: client.lost and is_live(exchange, *PRODUCTS))
+                await receive_all(exchange, client, *PRODUCTS)
+            (lost,) = client.lost
+            assert (lost.product_ids, lost.kind) == (list(PRODUCTS), row.error)
+            assert row.text in lost.text
+            assert len(exchange.attempts) == 2
+            assert len(exchange.struck) == 1
+            for stats in client.stats.values():
+                assert stats.resyncs == {row.error.reason: 1}
+            if row.is_whole:
+                assert client.frames_of(FAULTY) == [
+                    f for frames in handed_on(exchange, FAULTY) for f in frames
+                ]
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -39,9 +94,11 @@ from tests.support.client import PRODUCT, assert_true, handed_on, hear_all, hear
         ("ack_late", 0.3),
         ("ack_missing", None),
         ("ack_after_snapshot", None),
+        ("another_error", None),
         ("snapshot_late", 0.3),
         ("snapshot_again", None),
         ("snapshot_over_1_mib", None),
+        ("silence_with_heartbeats", 0.3),
         ("unknown_type", None),
         ("update_repeated", None),
         ("burst", None),
@@ -50,85 +107,242 @@ from tests.support.client import PRODUCT, assert_true, handed_on, hear_all, hear
         ("time_year_one", None),
     ],
 )
-def test_hands_on_what_was_sent(fault: str | None, seconds: float | None) -> None:
-    """All of the book is handed on, in order and once, the snapshot first; oddities cost no connection."""
+def test_fault_that_costs_nothing(fault: str | None, seconds: float | None) -> None:
+    """All that was sent of each product is handed on, in order and once, its snapshot first."""
 
     async def scenario() -> None:
-        with Exchange([PRODUCT], rate=400) as exchange:
+        with Exchange(PRODUCTS, rate=150, levels=50) as exchange:
             if fault:
-                exchange.fault(fault, seconds=seconds)
-            async with hearing(exchange.url) as heard:
-                await until(lambda: len(heard.messages) > 50)
-                await hear_all(exchange, heard)
-                assert type(heard.messages[0][1]) is Snapshot
-                assert heard.troubles == []
-                assert len(exchange.connections) == 1
-                assert heard.metrics.frames >= len(heard.frames)
-                assert len(exchange.struck) == (1 if fault else 0)
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("fault", "error", "reason"),
-    [
-        ("http_403", Unreachable, "HTTP 403"),
-        ("http_429", Unreachable, "HTTP 429"),
-        ("http_503", Unreachable, "HTTP 503"),
-        ("dropped_at_once", Closed, "closed"),
-        ("another_error", Refused, "Internal error"),
-        ("dropped_in_mid_frame", Closed, "closed"),
-        ("closed_1001", Closed, "1001"),
-        ("closed_1006", Closed, "closed"),
-        ("closed_1011", Closed, "1011"),
-        ("error_in_mid_stream", Refused, "Internal error"),
-        ("snapshot_over_64_mib", Closed, "1009"),
-        *((lie, Rejected, "frame rejected") for lie in LIES),
-    ],
-)
-def test_gives_up_and_connects_anew(
-    fault: str, error: type[FeedError], reason: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Trouble costs one connection and one warning that says what it was; nothing untrue is handed on."""
-
-    async def scenario() -> None:
-        with Exchange([PRODUCT], rate=100) as exchange:
-            exchange.fault(fault)
-            async with hearing(exchange.url) as heard:
-                await until(lambda: live_on(exchange, attempt=2))
-                await hear_all(exchange, heard)
-            assert [type(trouble) for trouble in heard.troubles] == [error]
-            assert heard.metrics.rejected == (error is Rejected)
-            assert heard.metrics.resyncs == {error.reason: 1}
-            assert len(exchange.attempts) == 2
-        (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-        assert warning.getMessage().startswith(f"{PRODUCT}: ")
-        assert reason in warning.getMessage()
+                exchange.fault(fault, FAULTY, seconds=seconds)
+            async with receiver(exchange.url, *PRODUCTS) as client:
+                await until(lambda: all(len(client.frames_of(product)) > 20 for product in PRODUCTS))
+                await until(lambda: not fault or exchange.struck)
+                await receive_all(exchange, client, *PRODUCTS)
+            for product in PRODUCTS:
+                assert len(handed_on(exchange, product)) == 1
+                assert client.stats[product].resyncs.total() == 0
+            assert client.lost == []
+            assert len(exchange.attempts) == 1
+            assert len(exchange.struck) == (1 if fault else 0)
 
     asyncio.run(scenario())
 
 
 def test_exchange_goes_and_comes() -> None:
-    """Connections dropped and connects refused for a while: tried again until it is back."""
+    """An exchange that drops all connections and refuses new ones is tried again until it is back."""
 
     async def scenario() -> None:
-        with Exchange([PRODUCT], rate=100) as exchange:
-            async with hearing(exchange.url) as heard:
-                await until(lambda: len(heard.messages) > 10)
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            async with receiver(exchange.url, *PRODUCTS) as client:
+                await until(lambda: is_live(exchange, *PRODUCTS))
                 exchange.close_listener(drop=True)
-                await until(lambda: sum(isinstance(t, Unreachable) for t in heard.troubles) > 3)
+                await until(lambda: len(client.lost) > 3)
                 exchange.open_listener()
-                await until(lambda: live_on(exchange, attempt=2))
-                await hear_all(exchange, heard)
-                assert len(handed_on(exchange)) == 2
+                await until(lambda: is_live(exchange, *PRODUCTS, after=0))
+                await receive_all(exchange, client, *PRODUCTS)
+            dropped, *refused = client.lost
+            assert dropped.kind is Closed
+            assert {lost.kind for lost in refused} == {Unreachable}
+            assert all(f"no connection to {exchange.url}: " in lost.text for lost in refused)
+            assert len(handed_on(exchange, FAULTY)) == 2
 
     asyncio.run(scenario())
 
 
+# A product alone
+
+
+def test_product_is_subscribed_anew() -> None:
+    """A product whose book is wrong gets a new snapshot on the same connection; the others lose nothing."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            async with receiver(exchange.url, *PRODUCTS) as client:
+                await until(lambda: all(client.frames_of(product) for product in PRODUCTS))
+                client.feed.resync(FAULTY, time.monotonic(), "crossed for 2 s")
+                await until(lambda: len(handed_on(exchange, FAULTY)) == 2)
+                await receive_all(exchange, client, *PRODUCTS)
+            assert client.lost == []
+            assert len(exchange.attempts) == 1
+            assert [len(handed_on(exchange, product)) for product in OTHERS] == [1, 1]
+            assert [request.request["type"] for request in exchange.requests] == [
+                "subscribe",
+                "unsubscribe",
+                "subscribe",
+            ]
+            assert client.stats[FAULTY].resyncs == {"crossed": 1}
+
+    asyncio.run(scenario())
+
+
+def test_book_that_is_wrong_again() -> None:
+    """A product that needs a new snapshot twice in a row costs the connection; all its products come back."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            async with receiver(exchange.url, *PRODUCTS) as client:
+                for snapshots in (1, 2):
+                    await until(lambda n=snapshots: client.stats[FAULTY].snapshots == n)  # type: ignore[misc]
+                    client.feed.resync(FAULTY, time.monotonic(), "crossed for 2 s")
+                await until(lambda: is_live(exchange, *PRODUCTS, after=0))
+                await receive_all(exchange, client, *PRODUCTS)
+            assert client.lost == [Lost(list(PRODUCTS), Crossed, f"{FAULTY}: crossed for 2 s", 0.01)]
+            assert len(exchange.attempts) == 2
+
+    asyncio.run(scenario())
+
+
+def test_product_that_falls_silent() -> None:
+    """A product that is silent though its connection is not is subscribed anew; the others lose nothing."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            timeouts = Timeouts(stale_after=0.5, refresh=1e9)
+            async with receiver(exchange.url, *PRODUCTS, timeouts=timeouts) as client:
+                await until(lambda: all(client.frames_of(product) for product in PRODUCTS))
+                exchange.fault("product_silent", FAULTY)
+                await until(lambda: len(handed_on(exchange, FAULTY)) == 2)
+                await receive_all(exchange, client, *PRODUCTS)
+            assert client.lost == []
+            assert [len(handed_on(exchange, product)) for product in OTHERS] == [1, 1]
+            assert client.stats[FAULTY].resyncs == {"stale": 1}
+
+    asyncio.run(scenario())
+
+
+def test_refused_product_ends_alone() -> None:
+    """A product that does not exist is asked for once; the others of its subscribe lose nothing."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            async with receiver(exchange.url, OTHERS[0], "XXX-XXX", FAULTY, OTHERS[1]) as client:
+                await until(lambda: is_live(exchange, *PRODUCTS))
+                await receive_all(exchange, client, *PRODUCTS)
+                assert not client.task.done()
+            assert client.lost == []
+            assert len(exchange.attempts) == 1
+            assert ["XXX-XXX" in request.request["product_ids"] for request in exchange.requests] == [
+                True,
+                False,
+            ]
+            assert client.feed.session.refuses("XXX-XXX")
+
+    asyncio.run(scenario())
+
+
+def test_subscribe_that_is_too_big() -> None:
+    """A subscribe that is refused without a name is halved until the exchange takes it: all are live."""
+    products = [f"A{number}-EUR" for number in range(10)]
+
+    async def scenario() -> None:
+        with Exchange(products, rate=0, levels=10, most_products=3) as exchange:
+            async with receiver(exchange.url, *products) as client:
+                await until(lambda: is_live(exchange, *products))
+                await receive_all(exchange, client, *products)
+            assert client.lost == []
+            assert len(exchange.attempts) == 1
+
+    asyncio.run(scenario())
+
+
+def test_all_products_refused() -> None:
+    """Where the exchange knows none of the products, the feed ends and closes its connection properly."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS) as exchange:
+            async with receiver(exchange.url, "XXX-XXX", "YYY-YYY") as client:
+                await until(client.task.done)
+                client.task.result()
+            assert client.lost == []
+            (connection,) = exchange.connections
+            await until(lambda: connection.close_code)
+            assert (connection.close_code, connection.closed_by_client) == (1000, True)
+
+    asyncio.run(scenario())
+
+
+# Connections
+
+
+def test_is_closed_in_good_order() -> None:
+    """A feed that is asked for no more closes its connection with a close frame."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            async with receiver(exchange.url, *PRODUCTS) as client:
+                await until(lambda: client.messages)
+            (connection,) = exchange.connections
+            await until(lambda: connection.close_code)
+            assert (connection.close_code, connection.closed_by_client) == (1000, True)
+
+    asyncio.run(scenario())
+
+
+def test_renewal() -> None:
+    """A connection that is renewed is followed by the next without a delay, and no message is wrong."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            async with receiver(exchange.url, *PRODUCTS, timeouts=Timeouts(refresh=0.5)) as client:
+                await until(lambda: len(client.lost) >= 3)
+            check(exchange, client, *PRODUCTS)
+            assert {(lost.kind, lost.delay) for lost in client.lost} == {(Refresh, 0.0)}
+            assert client.stats[FAULTY].snapshots >= 2  # the first connection may be renewed at once
+
+    asyncio.run(scenario())
+
+
+def test_no_time_at_all() -> None:
+    """A connection that is stale as soon as it is made is given up like any other."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS, rate=0, levels=30) as exchange:
+            async with receiver(exchange.url, *PRODUCTS, timeouts=Timeouts(stale_after=1e-12)) as client:
+                await until(lambda: len(client.lost) >= 3)
+            assert {lost.kind for lost in client.lost} == {Stale}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("address", ["ws://127.0.0.1:99999/", "http://[x", f"ws://{'x' * 80}/"])
+def test_redirect_to_no_address(address: str) -> None:
+    """A redirect to an address that is none is retried, as any other failure to connect."""
+
+    def redirect(connection: ServerConnection, request: Request) -> Response:
+        response = connection.respond(302, "")
+        response.headers["Location"] = address
+        return response
+
+    async def scenario() -> None:
+        async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0, process_request=redirect) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with receiver(f"ws://127.0.0.1:{port}", *PRODUCTS) as client:
+                await until(lambda: len(client.lost) >= 3)
+            assert {lost.kind for lost in client.lost} == {Unreachable}
+            assert all(
+                len(lost.text) > len(f"no connection to ws://127.0.0.1:{port}: ") for lost in client.lost
+            )
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("proxy", "reason"), [("socks5://127.0.0.1:9", "python-socks"), ("http://[x", "IPv6"), ("ftp://x", "ftp")]
+)
+def test_proxy_that_cannot_be_used(proxy: str, reason: str) -> None:
+    """A proxy of the environment that can't be used is logged as the reason why there is no connection."""
+    with Exchange(PRODUCTS) as exchange:
+        with start(["dataflow:flow"], settings(exchange) | {"http_proxy": proxy}) as process:
+            line = process.stderr.wait_for("no connection to ")
+            process.interrupt()
+            assert process.wait().code == 0
+        assert reason in line
+        assert exchange.attempts == []
+
+
 @pytest.mark.parametrize("faults", [("closed_1001", "http_503"), ("closed_1006",), ("price_nan",)])
-def test_leaves_nothing_behind(faults: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
-    """What was held for a connection that was given up is let go of at once, not when it so happens."""
-    caplog.set_level(logging.CRITICAL, logger="orderbook.feed")  # a record would hold what it is about
+def test_leaves_nothing_behind(faults: tuple[str, ...]) -> None:
+    """A connection that was given up is released at once, not when the garbage collector comes by."""
 
     def held() -> int:
         return sum(type(thing) is ClientConnection for thing in gc.get_objects())
@@ -136,12 +350,16 @@ def test_leaves_nothing_behind(faults: tuple[str, ...], caplog: pytest.LogCaptur
     async def scenario() -> None:
         gc.collect()  # what earlier tests have left
         before = held()
-        with Exchange([PRODUCT], rate=100) as exchange:
-            settings = FeedSettings(exchange.url, retry_delays=quick)
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            unlimited = Limiter(rate=1e6)
+            policy = Policy(
+                exchange.url, unlimited, unlimited, NotedTroubles(), reconnect_delays=short_delays
+            )
+            session = Session(PRODUCTS, {product: FeedStats() for product in PRODUCTS}, TIMEOUTS)
             snapshots = 0
-            async with aclosing(ws_agen(PRODUCT, settings, Pacer(rate=1_000))) as messages:
-                async for _product, message in messages:
-                    if type(message) is Snapshot:
+            async with aclosing(Feed(session, policy).ws_agen()) as messages:
+                async for message, _frame in messages:
+                    if type(message) is Snapshot and message.product_id == FAULTY:
                         snapshots += 1
                         if snapshots == 5:
                             break
@@ -154,149 +372,3 @@ def test_leaves_nothing_behind(faults: tuple[str, ...], caplog: pytest.LogCaptur
         asyncio.run(scenario())
     finally:
         gc.enable()
-
-
-def test_says_goodbye() -> None:
-    """A feed that is listened to no more closes its connection in good order."""
-
-    async def scenario() -> None:
-        with Exchange([PRODUCT]) as exchange:
-            async with hearing(exchange.url) as heard:
-                await until(lambda: heard.messages)
-            (connection,) = exchange.connections
-            await until(lambda: connection.close_code)
-            assert (connection.close_code, connection.closed_by_client) == (1000, True)
-
-    asyncio.run(scenario())
-
-
-def test_unknown_product_is_final() -> None:
-    """An exchange that does not know the product is not asked twice."""
-
-    async def scenario() -> None:
-        with Exchange([PRODUCT]) as exchange:
-            async with hearing(exchange.url, "BTC-XXX") as heard:
-                await until(heard.task.done)
-                with pytest.raises(NotAProduct, match="BTC-XXX is not a valid product"):
-                    await heard.task
-                assert len(exchange.attempts) == 1
-
-    asyncio.run(scenario())
-
-
-def test_known_product_stays_known() -> None:
-    """A product that has had a snapshot is asked for again, whatever the exchange says of it later."""
-
-    async def scenario() -> None:
-        with Exchange([PRODUCT], rate=100) as exchange:
-            async with hearing(exchange.url) as heard:
-                await until(lambda: heard.messages)
-                exchange.fault("unknown_product", times=2)
-                exchange.fault("closed_1001")
-                await until(lambda: live_on(exchange, attempt=4))
-                await hear_all(exchange, heard)
-                assert [type(trouble) for trouble in heard.troubles] == [Closed, NotAProduct, NotAProduct]
-
-    asyncio.run(scenario())
-
-
-def test_crossed_book(caplog: pytest.LogCaptureFixture) -> None:
-    """The connection on which a book came to be crossed is replaced at its next frame: at once, and once."""
-
-    async def scenario() -> None:
-        with Exchange([PRODUCT], rate=0) as exchange:
-            async with hearing(exchange.url) as heard:
-                await until(lambda: heard.messages)
-                heard.doubt = Doubt(time.monotonic(), "crossed for 2 s")
-                await until(lambda: live_on(exchange, attempt=2), timeout=1.5)
-                exchange.step(PRODUCT, 5)
-                await hear_all(exchange, heard)
-                assert len(exchange.attempts) == 2
-                assert heard.metrics.resyncs == {"crossed": 1}
-        (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-        assert warning.getMessage().startswith(f"{PRODUCT}: crossed for 2 s")
-
-    asyncio.run(scenario())
-
-
-def test_book_of_an_earlier_connection() -> None:
-    """What is told late of a book is no reason to leave the connection that was made since."""
-
-    async def scenario() -> None:
-        told_late = time.monotonic()
-        with Exchange([PRODUCT], rate=100) as exchange:
-            async with hearing(exchange.url) as heard:
-                heard.doubt = Doubt(told_late, "crossed for 2 s")
-                await until(lambda: len(heard.messages) > 20)
-                await hear_all(exchange, heard)
-                assert heard.troubles == []
-
-    asyncio.run(scenario())
-
-
-def test_book_that_is_crossed_again() -> None:
-    """A book that is often crossed, as in an auction, costs one connection each `resync_every` seconds."""
-
-    async def scenario() -> None:
-        with Exchange([PRODUCT], rate=100) as exchange:
-            async with hearing(exchange.url, resync_every=0.7) as heard:
-                for attempt in range(1, 5):
-                    await until(lambda attempt=attempt: live_on(exchange, attempt))
-                    heard.doubt = Doubt(time.monotonic(), "crossed for 2 s")
-            _at_once, *rare = [later - sooner for sooner, later in pairwise(exchange.attempts)]
-            assert all(0.5 < wait < 0.7 + 1 for wait in rare)  # each 0.7, less what the one before was late
-
-    asyncio.run(scenario())
-
-
-def test_refresh(caplog: pytest.LogCaptureFixture) -> None:
-    """A connection is renewed each `refresh` seconds, no two products at a time, and nobody is alarmed."""
-
-    async def scenario() -> None:
-        with Exchange([PRODUCT, "ETH-EUR"], rate=100) as exchange:
-            async with (
-                hearing(exchange.url, phase=0.0, refresh=1.0) as first,
-                hearing(exchange.url, "ETH-EUR", phase=0.5, refresh=1.0) as second,
-            ):
-                await until(lambda: len(exchange.connections) >= 9)
-                assert_true(exchange, first)
-            for product, phase in ((PRODUCT, 0.0), ("ETH-EUR", 0.5)):
-                made = [c.connected for c in exchange.connections if c.products == [product]]
-                # Each is due on the second, or half a second after it; some may be late.
-                assert median((moment - phase) % 1 for moment in made[1:]) < 0.4
-                assert 0.6 < median(later - sooner for sooner, later in pairwise(made[1:])) < 1.4
-            assert set(first.metrics.resyncs) == set(second.metrics.resyncs) == {"refresh"}
-        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize("address", ["ws://127.0.0.1:99999/", "http://[x", f"ws://{'x' * 80}/"])
-def test_sent_elsewhere(address: str) -> None:
-    """A redirect to an address that is none is retried, as any other failure to connect."""
-
-    async def main() -> None:
-        def redirect(connection: ServerConnection, request: Request) -> Response:
-            response = connection.respond(302, "")
-            response.headers["Location"] = address
-            return response
-
-        async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0, process_request=redirect) as server:
-            port = server.sockets[0].getsockname()[1]
-            async with hearing(f"ws://127.0.0.1:{port}") as heard:
-                await until(lambda: len(heard.troubles) >= 3)
-                assert {type(trouble) for trouble in heard.troubles} == {Unreachable}
-
-    asyncio.run(main())
-
-
-def test_no_time_at_all() -> None:
-    """A connection may be stale at once; it is given up like any other."""
-
-    async def main(url: str) -> None:
-        async with hearing(url, stale_after=1e-12) as heard:
-            await until(lambda: len(heard.troubles) >= 3)
-            assert {type(trouble) for trouble in heard.troubles} == {Stale}
-
-    with Exchange([PRODUCT], rate=0, levels=30) as exchange:
-        asyncio.run(main(exchange.url))

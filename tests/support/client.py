@@ -1,118 +1,151 @@
-"""A product's feed, listened to in the test's own process, and what should have been heard."""
+"""Feed in the test's own process, and what it must hand on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from itertools import takewhile
-from typing import Any
+from typing import NamedTuple
 
-from orderbook.coinbase.messages import BookMessage, decode
-from orderbook.feed.client import Doubt, FeedError, FeedSettings, ws_agen
-from orderbook.feed.limiter import Pacer
-from orderbook.metrics import FeedMetrics
+from orderbook.coinbase.exchange import decode
+from orderbook.coinbase.messages import Message
+from orderbook.feed.client import Feed, Policy
+from orderbook.feed.errors import FeedError
+from orderbook.feed.limiter import Limiter
+from orderbook.feed.session import Session, Timeouts
+from orderbook.feed.stats import FeedStats
+from orderbook.feed.troubles import Troubles
 from tests.exchange import Exchange
 from tests.support.oracle import Oracle, decoded
+from tests.support.waiting import until
 
-PRODUCT = "BTC-EUR"
-DEADLINE = 15.0  # seconds for what should take a moment
+TIMEOUTS = Timeouts(refresh=1e9)  # a renewal in the middle is a matter of the hour, and of other tests
 
 
-def quick() -> Generator[float]:
-    """Delays for those who test something else."""
+def short_delays() -> Generator[float]:
+    """Delays between attempts for a test of something else."""
     while True:
         yield 0.01
 
 
-class Hearing:
-    """What a feed has said so far: messages, raw frames, and why it gave connections up."""
+class Lost(NamedTuple):
+    """A connection that was given up or not made: of which products, why, and the delay that follows."""
+
+    product_ids: list[str]
+    kind: type[FeedError]
+    text: str
+    delay: float
+
+
+class NotedTroubles(Troubles):
+    """Troubles that are noted, not logged; the errors themselves are not kept, nor what they refer to."""
 
     def __init__(self) -> None:
-        self.messages: list[tuple[str, BookMessage]] = []
+        super().__init__({})
+        self.lost: list[Lost] = []
+
+    def report(self, product_ids: Sequence[str], error: FeedError, delay: float) -> None:
+        self.lost.append(Lost(list(product_ids), type(error), str(error), delay))
+
+
+class Receiver:
+    """A feed, what it has handed on so far, and why it gave connections up."""
+
+    def __init__(
+        self, session: Session, policy: Policy, stats: dict[str, FeedStats], troubles: NotedTroubles
+    ) -> None:
+        self.feed = Feed(session, policy)
+        self.stats = stats
+        self.messages: list[Message] = []
         self.frames: list[bytes] = []
-        self.troubles: list[FeedError] = []
-        self.metrics = FeedMetrics()
-        self.doubt: Doubt | None = None
-        self.task: asyncio.Task[None]
+        self.lost = troubles.lost
+        self.task = asyncio.create_task(self._receive())
+
+    async def _receive(self) -> None:
+        async for message, frame in self.feed.ws_agen():
+            self.messages.append(message)
+            self.frames.append(frame)
+
+    def frames_of(self, product: str) -> list[bytes]:
+        """The frames of a product that were handed on, in order."""
+        pairs = zip(self.messages, self.frames, strict=True)
+        return [frame for message, frame in pairs if message.product_id == product]
 
 
 @asynccontextmanager
-async def hearing(
+async def receiver(
     url: str,
-    product: str = PRODUCT,
-    *,
-    pacer: Pacer | None = None,
-    phase: float = 0.0,
-    retry_delays: Callable[[], Generator[float]] = quick,
-    **seconds: float,
-) -> AsyncIterator[Hearing]:
-    """Listen to a product's feed, and stop at the end of the `with` block."""
-    heard = Hearing()
-
-    async def listen() -> None:
-        async for message in ws_agen(
-            product,
-            FeedSettings(url, retry_delays=retry_delays, **seconds),
-            pacer or Pacer(rate=1_000),
-            phase=phase,
-            doubt=lambda: heard.doubt,
-            metrics=heard.metrics,
-            record=heard.frames.append,
-            on_trouble=heard.troubles.append,
-        ):
-            heard.messages.append(message)
-
-    heard.task = asyncio.create_task(listen())
+    *products: str,
+    timeouts: Timeouts = TIMEOUTS,
+    offset: float = 0.0,
+    connects: Limiter | None = None,
+    requests: Limiter | None = None,
+    open_timeout: float = 5.0,
+    reconnect_delays: Callable[[], Generator[float]] = short_delays,
+) -> AsyncIterator[Receiver]:
+    """Receive these products on one connection after another, until the end of the `with` block."""
+    troubles = NotedTroubles()
+    unlimited = Limiter(rate=1e6)
+    policy = Policy(
+        url, connects or unlimited, requests or unlimited, troubles, open_timeout, reconnect_delays
+    )
+    stats = {product: FeedStats() for product in products}
+    client = Receiver(Session(products, stats, timeouts, offset), policy, stats, troubles)
     try:
-        yield heard
+        yield client
     finally:
-        heard.task.cancel()
-        await asyncio.wait([heard.task])
+        client.task.cancel()
+        await asyncio.wait([client.task])
 
 
-async def until(true: Callable[[], Any], timeout: float = DEADLINE) -> None:
-    """Wait until something is true; `TimeoutError` if it doesn't become so in time."""
-    async with asyncio.timeout(timeout):
-        while not true():
-            await asyncio.sleep(0.005)
+def is_live(exchange: Exchange, *products: str, after: int = -1) -> bool:
+    """Whether these products are live on one connection that is newer than the one of this number."""
+    return any(
+        connection.number > after and connection.live.issuperset(products)
+        for connection in exchange.live(products[0])
+    )
 
 
-def live_on(exchange: Exchange, attempt: int) -> bool:
-    """Whether the product is live on the connection of this attempt, counted from 1, or a later one."""
-    made = exchange.attempts[attempt - 1 :]
-    return bool(made) and any(connection.connected >= made[0] for connection in exchange.live(PRODUCT))
+def handed_on(exchange: Exchange, product: str) -> list[list[bytes]]:
+    """The frames that were sent and are to be handed on, subscription by subscription.
 
-
-def handed_on(exchange: Exchange, product: str = PRODUCT) -> list[list[bytes]]:
-    """What was sent and must be handed on, connection by connection: from a snapshot on, up to a lie."""
-    oracles: dict[int, Oracle] = {}
-    frames: dict[int, list[bytes]] = {}
+    Each from its snapshot on, up to one that can't be trusted.
+    """
+    oracles: dict[tuple[int, int], Oracle] = {}
+    frames: dict[tuple[int, int], list[bytes]] = {}
     for sent in list(exchange.sent[product]):
-        oracle = oracles.setdefault(sent.connection, Oracle(product))
+        subscription = (sent.connection, sent.subscription)
+        oracle = oracles.setdefault(subscription, Oracle(product))
         try:
             oracle.apply(sent.frame)
         except ValueError:
             oracle.live = False  # nothing that follows can be trusted
         if oracle.live and decoded(sent.frame)["type"] in ("snapshot", "l2update", "heartbeat"):
-            frames.setdefault(sent.connection, []).append(sent.frame)
+            frames.setdefault(subscription, []).append(sent.frame)
     return list(frames.values())
 
 
-async def hear_all(exchange: Exchange, heard: Hearing) -> None:
-    """Stop the market, and hear what was sent last; all that was heard is the truth then.
+async def receive_all(exchange: Exchange, client: Receiver, *products: str) -> None:
+    """Stop the market, and wait for what was sent last; then check all that was handed on.
 
     Not for a connection that may be replaced meanwhile: its last frames may be lost with it.
     """
     exchange.pause()
-    last = handed_on(exchange)[-1]
-    await until(lambda: heard.frames.count(last[-1]) == last.count(last[-1]))
-    assert_true(exchange, heard)
+    for product in products:
+        last = handed_on(exchange, product)[-1]
+        frame, times = last[-1], last.count(last[-1])
+        await until(lambda frame=frame, times=times: client.frames.count(frame) == times)  # type: ignore[misc]
+    check(exchange, client, *products)
 
 
-def assert_true(exchange: Exchange, heard: Hearing) -> None:
-    """What was heard is what was sent, in order: of each connection all, up to some frame."""
-    frames = list(heard.frames)
-    assert heard.messages == [(PRODUCT, decode(frame)) for frame in frames]
-    for connection in handed_on(exchange):
-        same = takewhile(lambda pair: pair[0] == pair[1], zip(frames, connection, strict=False))
-        del frames[: len(list(same))]
-    assert frames == []
+def check(exchange: Exchange, client: Receiver, *products: str) -> None:
+    """Assert that what was handed on of each product is what was sent, in order.
+
+    Of each subscription it is all, up to some frame, from the snapshot on.
+    """
+    assert client.messages == [decode(frame) for frame in client.frames]
+    for product in products:
+        frames = client.frames_of(product)
+        for subscription in handed_on(exchange, product):
+            same = takewhile(lambda pair: pair[0] == pair[1], zip(frames, subscription, strict=False))
+            del frames[: len(list(same))]
+        assert frames == []
