@@ -4,20 +4,16 @@ import asyncio
 import math
 import re
 from collections import Counter
-from collections.abc import Generator
 from functools import partial
 from itertools import cycle, islice
 
 import pytest
 
-from orderbook.feed.client import Feed, Policy
-from orderbook.feed.limiter import Limiter
-from orderbook.feed.session import Session, Timeouts
-from orderbook.feed.stats import FeedStats
-from orderbook.feed.troubles import Troubles
+from orderbook.feed.session import Timeouts
 from tests.exchange import Exchange
 from tests.exchange.trouble import FAULTS, Stream
 from tests.stress.outage import LIMIT_BURST, LIMIT_RATE, SOON, excess, outage
+from tests.support.client import receiver
 from tests.support.usage import usage
 from tests.support.waiting import until
 
@@ -71,42 +67,27 @@ def test_reconnects_leave_nothing_behind() -> None:
         "silence_without_heartbeats",
         *("http_503", "handshake_hangs", "dropped_at_once", "snapshot_never"),
     ]
-    stats = {PRODUCT: FeedStats()}
 
     def kept() -> tuple[int, int]:
         return len(asyncio.all_tasks()), usage().sockets
 
-    async def receive(url: str) -> None:
-        unlimited = Limiter(rate=1_000)
-        timeouts = Timeouts(stale_after=0.5, snapshot_timeout=0.2)
-        policy = Policy(url, unlimited, unlimited, Troubles(stats), 0.2, short_delays)
-        async for _message in Feed(Session([PRODUCT], stats, timeouts), policy).ws_agen():
-            pass
-
     async def scenario() -> None:
+        timeouts = Timeouts(stale_after=0.5, refresh=1e9, snapshot_timeout=0.2)
         with Exchange([PRODUCT], rate=100) as exchange:
-            receiving = asyncio.create_task(receive(exchange.url))
-            await until(lambda: exchange.live(PRODUCT))
-            after_the_first = kept()
-            for name in islice(cycle(faults), 30):
-                newest = exchange.live(PRODUCT)[-1].number
-                exchange.fault(name)
-                if FAULTS[name].moment is not Stream:  # it waits for a new connection
-                    exchange.fault("closed_1006")
-                await until(partial(is_replaced, exchange, newest))
-            assert {struck.name for struck in exchange.struck} == set(faults)
-            assert stats[PRODUCT].resyncs.total() >= 30
-            await until(lambda: kept() == after_the_first)
-            receiving.cancel()
-            await asyncio.wait([receiving])
+            async with receiver(exchange.url, PRODUCT, timeouts=timeouts, open_timeout=0.2) as received:
+                await until(lambda: exchange.live(PRODUCT))
+                after_the_first = kept()
+                for name in islice(cycle(faults), 30):
+                    newest = exchange.live(PRODUCT)[-1].number
+                    exchange.fault(name)
+                    if FAULTS[name].moment is not Stream:  # it waits for a new connection
+                        exchange.fault("closed_1006")
+                    await until(partial(is_replaced, exchange, newest))
+                assert {struck.name for struck in exchange.struck} == set(faults)
+                assert len(received.lost) >= 30
+                await until(lambda: kept() == after_the_first)
 
     asyncio.run(scenario())
-
-
-def short_delays() -> Generator[float]:
-    """Delays between attempts for who waits for thirty of them."""
-    while True:
-        yield 0.01
 
 
 def is_replaced(exchange: Exchange, number: int) -> bool:

@@ -8,7 +8,6 @@ stayed below the exchange's limit, and the process must not have grown. Exits wi
 
 import argparse
 import hashlib
-import logging
 import os
 import signal
 import sys
@@ -253,7 +252,6 @@ def main() -> None:
     parser.add_argument("--deflate", action=yes_or_no, default=True, help="compressed frames")
     options = parser.parse_args()
     os.chdir(ROOT)
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # the exchange writes to connections that are lost
     with tempfile.TemporaryDirectory() as folder:
         wrong = soak(options, Path(folder))
     print(*wrong, sep="\n") if wrong else print("nothing was wrong")
