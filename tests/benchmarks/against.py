@@ -13,10 +13,10 @@ from tests.support.processes import ROOT, environment
 
 NOTES = (
     "`python -m bytewax.run` in each of the two checkouts, this one and {other}, with the same interpreter,",
-    "on the same recordings, of {updates:,} updates; stdout, filtered or with every line, is /dev/null. The processor time of whole",
-    "processes: that for the updates is less that of a replay of the snapshots alone, which is in the rows",
-    "of the start. The least of {rounds} runs; all take turns. × is the other's time ÷ this one's: above 1,",
-    "this one is faster. Whom it favours: nobody.",
+    "on the same recordings of {updates:,} updates; stdout, filtered or with every line, is /dev/null. The",
+    "processor time of whole processes: that for the updates is less that of a replay of the snapshots alone,",
+    "which is in the rows of the start. The least of {rounds} runs; all take turns. × is the other's time ÷",
+    "this one's: above 1, this one is faster. Whom it favours: nobody.",
 )
 
 HEADER = ("", "×", "ms", "the other's")
@@ -24,7 +24,7 @@ HEADER = ("", "×", "ms", "the other's")
 
 def table(folder: Path, quick: bool, other: Path) -> Table:
     """Replay each stream in both checkouts."""
-    rounds, updates = (3, 5_000) if quick else (9, 50_000)
+    rounds, updates = (3, 20_000) if quick else (9, 50_000)
     rows, targets = [], []
     for stream in [synthetic(folder, changes, updates) for changes in (10, 22)]:
         paths = {"start": str(stream.other(".snapshots.jsonl")), "all": stream.path}
