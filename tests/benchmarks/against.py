@@ -14,8 +14,8 @@ from tests.support.processes import ROOT, environment
 NOTES = (
     "`python -m bytewax.run` in each of the two checkouts, this one and {other}, with the same interpreter,",
     "on the same recordings of {updates:,} updates; stdout, filtered or with every line, is /dev/null. The",
-    "processor time of whole processes: that for the updates is less that of a replay of the snapshots alone,",
-    "which is in the rows of the start. The least of {rounds} runs; all take turns. × is the other's time ÷",
+    "processor time of whole processes: that for the updates is less that of replays of the snapshots, which",
+    "is in the rows of the start. The least of {rounds} runs; all take turns. × is the other's time ÷",
     "this one's: above 1, this one is faster. Whom it favours: nobody.",
 )
 
