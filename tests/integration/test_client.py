@@ -70,7 +70,8 @@ def test_fault_that_costs_the_connection(row: Row) -> None:
         with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
             exchange.fault(row.fault, FAULTY)
             async with receiver(exchange.url, *PRODUCTS) as client:
-                await until(lambda: client.lost and is_live(exchange, *PRODUCTS))
+                failed = -1 if row.error is Unreachable else 0
+                await until(lambda: is_live(exchange, *PRODUCTS, after=failed))
                 await receive_all(exchange, client, *PRODUCTS)
             (lost,) = client.lost
             assert (lost.product_ids, lost.kind) == (list(PRODUCTS), row.error)
@@ -348,8 +349,6 @@ def test_leaves_nothing_behind(faults: tuple[str, ...]) -> None:
         return sum(type(thing) is ClientConnection for thing in gc.get_objects())
 
     async def scenario() -> None:
-        gc.collect()  # what earlier tests have left
-        before = held()
         with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
             unlimited = Limiter(rate=1e6)
             policy = Policy(
@@ -365,7 +364,8 @@ def test_leaves_nothing_behind(faults: tuple[str, ...]) -> None:
                             break
                         for fault in faults:
                             exchange.fault(fault)
-                assert held() - before == 1
+                # A debugging event loop refers to the connection before this one a little longer.
+                assert held() <= 2
 
     gc.disable()
     try:

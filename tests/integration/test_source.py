@@ -23,7 +23,7 @@ from tests.support.clock import Clock
 from tests.support.waiting import wait_until
 
 PRODUCTS = FIRST, SECOND, THIRD = ("BTC-EUR", "ETH-EUR", "BTC-GBP")
-NEVER_BLOCKS = 0.25  # seconds: no poll takes longer, however busy the machine
+NEVER_BLOCKS = 0.4  # seconds: no poll takes longer, however busy the machine
 
 
 class Polled:
