@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -69,9 +69,12 @@ class Feed:
         while not session.ended:
             await asyncio.sleep(policy.connects.reserve())
             try:
-                async with aclosing(self._messages()) as messages:
-                    async for message in messages:
+                self._connection = _Connection(session, policy, await _connect(policy))
+                try:
+                    while message := await self._connection.receive():
                         yield message
+                finally:
+                    await self._disconnect()
             except FeedError as error:
                 if session.synced:
                     delays = policy.reconnect_delays()
@@ -83,14 +86,8 @@ class Feed:
             # the collector's own time, the buffers of hundreds would pile up, and leave memory full of holes.
             gc.collect()
 
-    async def _messages(self) -> AsyncGenerator[tuple[Message, bytes]]:
-        """The messages of one connection; raises a `FeedError` at its end."""
-        self._connection = connection = _Connection(self.session, self._policy, await _connect(self._policy))
-        try:
-            async with aclosing(connection.messages()) as messages:
-                async for message in messages:
-                    yield message
-        finally:
+    async def _disconnect(self) -> None:
+        if connection := self._connection:
             self._connection = None
             await connection.close()
 
@@ -119,14 +116,17 @@ class _Connection:
         self._loop = asyncio.get_running_loop()
         self._error: FeedError | None = None  # why it was given up
         self._has_request = asyncio.Event()
+        self._has_request.set()
         session.connected(self._loop.time())
         self._timer: asyncio.Handle = self._loop.call_soon(self._set_timer)
         self._sender = self._loop.create_task(self._send_requests())
 
-    async def messages(self) -> AsyncGenerator[tuple[Message, bytes]]:
-        """Yield what comes in and is to be handed on; ends where no product is left."""
+    async def receive(self) -> tuple[Message, bytes] | None:
+        """The next message that is to be handed on, with its frame; None where no product is left.
+
+        Raises a `FeedError` where the connection is to be replaced.
+        """
         session = self._session
-        self._has_request.set()
         try:
             while not session.ended:
                 frame = await self._websocket.recv(decode=False)
@@ -136,7 +136,8 @@ class _Connection:
                 if session.has_request:
                     self._has_request.set()
                 if message is not None:
-                    yield message, frame
+                    return message, frame
+            return None
         except ConnectionClosed as error:
             raise self._error or Closed(f"the connection was closed: {error}") from error
 
@@ -162,7 +163,7 @@ class _Connection:
         self._websocket.transport.abort()
 
     async def _send_requests(self) -> None:
-        with suppress(ConnectionClosed):  # `messages` says so
+        with suppress(ConnectionClosed):  # `receive` says so
             while True:
                 await self._has_request.wait()
                 self._has_request.clear()
