@@ -26,8 +26,8 @@ CLOSE_TIMEOUT = 0.5  # seconds; a run must end within one
 
 
 def reconnect_delays() -> Generator[float]:
-    """Seconds between attempts: at random up to 1 first, so that connections spread, then 0.5 to 10."""
-    return backoff(initial_delay=1.0, min_delay=0.5, max_delay=10.0)
+    """Seconds between attempts: at random up to 1 first, so that connections spread, then 0.5 to 5."""
+    return backoff(initial_delay=1.0, min_delay=0.5, max_delay=5.0)
 
 
 @dataclass(frozen=True)

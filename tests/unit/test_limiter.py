@@ -53,10 +53,10 @@ def test_threads_get_places_of_their_own() -> None:
 
 
 def test_reconnect_delays() -> None:
-    """The first delay is at random below a second, the others grow from half a second to ten."""
+    """The first delay is at random below a second, the others grow from half a second to five."""
     assert len({next(reconnect_delays()) for _ in range(10)}) > 1
     first, *rest = islice(reconnect_delays(), 15)
     assert 0 <= first <= 1
     assert rest == sorted(rest)
     assert 0.5 <= rest[0] < 1
-    assert rest[-1] == 10.0
+    assert rest[-1] == 5.0
