@@ -1,7 +1,10 @@
 """Log of lost connections: what is logged, and when it is counted instead, by a clock of the test's own."""
 
 import logging
-from threading import Thread
+from collections import UserDict
+from collections.abc import ValuesView
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError, Thread
 
 import pytest
 
@@ -122,16 +125,21 @@ def test_no_hint_after_a_live_time(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_threads(caplog: pytest.LogCaptureFixture) -> None:
-    """Threads that report at the same time log a trouble once between them."""
-    troubles = Troubles({}, HINT, clock=lambda: 0.0)
+    """Two threads that report at the same time log the hint once between them."""
+    both = Barrier(2)
 
-    def report() -> None:
-        for _ in range(100):
-            troubles.report(["A"], AWAY, 1.5)
+    class MeetingStats(UserDict[str, FeedStats]):
+        """Counts at which two threads meet, if both get there."""
 
-    threads = [Thread(target=report) for _ in range(8)]
+        def values(self) -> ValuesView[FeedStats]:
+            with suppress(BrokenBarrierError):
+                both.wait(0.2)
+            return super().values()
+
+    troubles = Troubles(MeetingStats(), HINT, clock=lambda: 0.0)
+    threads = [Thread(target=troubles.report, args=[["A"], error, 1.5]) for error in (AWAY, HANGS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(caplog.messages) == 2
+    assert (caplog.messages.count(HINT), len(caplog.messages)) == (1, 3)
