@@ -1,4 +1,4 @@
-"""The simulated exchange: the feed's protocol on a loopback port. Run it: `python -m tests.exchange`."""
+"""Simulated exchange: the feed's protocol on a loopback port. Run it: `python -m tests.exchange`."""
 
 from tests.exchange.exchange import Exchange
 

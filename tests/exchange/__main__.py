@@ -1,6 +1,7 @@
 """Command line of the simulated exchange: `python -m tests.exchange`."""
 
 import argparse
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -10,10 +11,58 @@ from typing import IO
 from tests.exchange import Exchange
 from tests.exchange.connection import Sent
 from tests.exchange.market import PRODUCTS
+from tests.exchange.trouble import FAULTS
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Formatter that shows defaults, and leaves the list of faults as it is."""
+
+
+def listed(by_chance: bool) -> str:
+    """The faults that happen by chance, or the others, a line each."""
+    faults = [fault for fault in FAULTS.values() if fault.by_chance is by_chance]
+    return "\n".join(f"  {fault.name:<27}{fault.act.__doc__}" for fault in faults)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, named as the arguments of `Exchange`; those without a default are absent unless given."""
+    made = argparse.ArgumentParser(
+        prog="python -m tests.exchange",
+        description="Serve a simulated exchange until SIGINT or SIGTERM.",
+        epilog=f"faults, of which --faults draws one after another:\n{listed(True)}\n\n"
+        f"faults that only happen by `Exchange.fault`:\n{listed(False)}",
+        formatter_class=Formatter,
+    )
+    absent = argparse.SUPPRESS
+    add = made.add_argument
+    add("--port", type=int, default=8765, help="port of 127.0.0.1; 0 means any that is free")
+    add("--tls", action="store_true", help="serve wss, with a certificate made at the start")
+    add("--compression", choices=["deflate", "none"], default="deflate", help="of the frames")
+    add("--products", default=",".join(PRODUCTS), help="comma-separated")
+    add("--most-products", type=int, default=absent, help="products a request (default: no limit)")
+    add("--seed", type=int, default=1, help="of the markets")
+    add("--rate", type=float, default=20.0, help="updates a second a product")
+    add(
+        "--tick", type=float, default=absent, help="seconds from one burst to the next (default: sent evenly)"
+    )
+    add("--levels", type=int, default=absent, help="levels a side of every book (default: the product's)")
+    add("--changes", type=int, default=absent, help="changes an update (default: they vary)")
+    add("--prepared", type=int, default=0, help="updates made at the start, and gone to and fro over")
+    add(
+        "--faults",
+        type=int,
+        default=absent,
+        dest="fault_seed",
+        metavar="SEED",
+        help="of faults by chance (default: none)",
+    )
+    add("--fault-interval", type=float, default=1.0, help="seconds from one fault to the next")
+    add("--log", metavar="FILE", default=absent, help="append product, time, type of each frame")
+    return made
 
 
 def log_to(file: IO[str]) -> Callable[[str, Sent], None]:
-    """What to do with a frame sent so that its product, time and type become a line of a file."""
+    """A function that writes a frame's product, `time.monotonic()` and type as a line of a file."""
 
     def log(product: str, sent: Sent) -> None:
         kind = sent.frame[9 : sent.frame.find(b'"', 9)].decode(errors="replace")
@@ -28,48 +77,29 @@ def discard(product: str, sent: Sent) -> None:
 
 def main() -> None:
     """Serve from a shell until SIGINT or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m tests.exchange", description=__doc__)
-    parser.add_argument("--port", type=int, default=8765)
-    parser.add_argument("--products", default=",".join(PRODUCTS), help="comma-separated")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=20.0, help="updates a second a product")
-    parser.add_argument("--tick", type=float, help="seconds between ticks, at which all updates are sent")
-    parser.add_argument("--tls", action="store_true", help="speak wss, with a certificate of its own")
-    parser.add_argument("--levels", type=int, help="levels a side of every book")
-    parser.add_argument("--changes", type=int, help="changes an update")
-    parser.add_argument("--prepared", type=int, default=0, help="updates made beforehand, and gone over")
-    parser.add_argument("--compression", choices=["deflate", "none"], default="deflate")
-    parser.add_argument("--faults", type=int, metavar="SEED", help="faults by chance")
-    parser.add_argument("--fault-interval", type=float, default=1.0, help="seconds")
-    parser.add_argument("--log", metavar="FILE", help="append product, time, type of each frame")
-    options = parser.parse_args()
+    options = parser()
+    given = vars(options.parse_args())
+    log, products = given.pop("log", None), given.pop("products")
+    if given["compression"] == "none":
+        given["compression"] = None
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("tests.exchange.trouble").setLevel(logging.INFO)
+    # Frames that are written to a connection which its client has just left are lost, and no error.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     # Blocked before any thread starts, so that only sigwait below ever gets them.
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     with ExitStack() as stack:
-        log = stack.enter_context(open(options.log, "a")) if options.log else None
-        exchange = Exchange(
-            options.products.split(","),
-            seed=options.seed,
-            rate=options.rate,
-            tick=options.tick,
-            tls=options.tls,
-            prepared=options.prepared,
-            levels=options.levels,
-            changes=options.changes,
-            port=options.port,
-            compression=None if options.compression == "none" else options.compression,
-            on_sent=log_to(log) if log else discard,
-            fault_seed=options.faults,
-            fault_interval=options.fault_interval,
-        )
+        on_sent = log_to(stack.enter_context(open(log, "a"))) if log else discard
+        exchange = Exchange(products.split(","), on_sent=on_sent, **given)
         try:
             stack.enter_context(exchange)
         except OSError as error:
-            raise SystemExit(f"port {options.port}: {error.strerror}") from None
-        settings = " ".join(f"{name}={value}" for name, value in exchange.environment.items())
-        if options.products != parser.get_default("products"):
-            settings += f" ORDERBOOK_PRODUCTS={options.products}"
+            raise SystemExit(f"port {given['port']}: {error.strerror}") from None
+        environment = exchange.environment
+        if products != options.get_default("products"):
+            environment["ORDERBOOK_PRODUCTS"] = products
+        settings = " ".join(f"{name}={value}" for name, value in environment.items())
         print(f"listening on {exchange.url}; to run the dataflow against it:", file=sys.stderr)
         print(f"{settings} python -m bytewax.run dataflow:flow", file=sys.stderr, flush=True)
         signal.sigwait(ends)

@@ -1,8 +1,11 @@
-"""A plain client of the simulated exchange, which only listens and keeps a naive book."""
+"""Plain client of the simulated exchange, which only listens and keeps a naive book."""
 
 import json
-from collections.abc import Iterator
+import ssl
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
@@ -16,18 +19,33 @@ DEADLINE = 10.0
 """Seconds within which anything that should come has come."""
 
 
-def subscribe(client: ClientConnection, *products: str, heartbeat: bool = False) -> None:
+def request(connection: ClientConnection, kind: str, products: list[str], *channels: str) -> None:
+    """Send a request for products, on the channel of the books if no other is given."""
+    fields = {"type": kind, "product_ids": products, "channels": channels or ["level2_batch"]}
+    connection.send(json.dumps(fields))
+
+
+def subscribe(connection: ClientConnection, *products: str, heartbeat: bool = False) -> None:
     """Ask for the books of products."""
-    channels = ["level2_batch", "heartbeat"] if heartbeat else ["level2_batch"]
-    client.send(json.dumps({"type": "subscribe", "product_ids": products, "channels": channels}))
+    request(connection, "subscribe", [*products], "level2_batch", *(["heartbeat"] if heartbeat else []))
 
 
-def heard(client: ClientConnection) -> bytes:
+def receive(connection: ClientConnection) -> bytes:
     """The next frame, within the deadline."""
-    return client.recv(timeout=DEADLINE, decode=False)
+    return connection.recv(timeout=DEADLINE, decode=False)
 
 
-def kind(frame: bytes) -> str:
+def receive_until(connection: ClientConnection, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The next frame that is wanted, as a dict; `TimeoutError` if none comes within the deadline."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        message: dict[str, Any] = json.loads(receive(connection))
+        if wanted(message):
+            return message
+    raise TimeoutError(f"no such frame within {DEADLINE} s")
+
+
+def type_of(frame: bytes) -> str:
     """A frame's type."""
     name: str = json.loads(frame)["type"]
     return name
@@ -36,8 +54,12 @@ def kind(frame: bytes) -> str:
 @contextmanager
 def client(exchange: Exchange) -> Iterator[ClientConnection]:
     """A plain client that has only connected."""
+    secure = exchange.url.startswith("wss:")
+    context = ssl.create_default_context(cafile=exchange.ca_file) if secure else None
     # No end to the queue: a client that doesn't read to the end must not be long in closing.
-    with connect(exchange.url, max_size=2**27, max_queue=None, open_timeout=DEADLINE) as connection:
+    with connect(
+        exchange.url, ssl=context, max_size=2**27, max_queue=None, open_timeout=DEADLINE
+    ) as connection:
         yield connection
 
 
@@ -46,8 +68,8 @@ def reader(exchange: Exchange, product: str = PRODUCT) -> Iterator[tuple[ClientC
     """A client that has had the product's acknowledgement and snapshot, and an oracle that knows it."""
     with client(exchange) as connection:
         subscribe(connection, product)
-        assert kind(heard(connection)) == "subscriptions"
+        assert type_of(receive(connection)) == "subscriptions"
         oracle = Oracle(product)
-        oracle.apply(heard(connection))
+        oracle.apply(receive(connection))
         assert (oracle.bids, oracle.asks) == exchange.book(product)
         yield connection, oracle

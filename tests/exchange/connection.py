@@ -67,7 +67,7 @@ class Connection:
 
     @property
     def open(self) -> bool:
-        """Whether it is open, as far as the exchange can tell."""
+        """Whether it is open, as far as the exchange knows."""
         return self.close_code is None
 
     def is_subscribed(self, channel: str, product: str) -> bool:
@@ -80,7 +80,7 @@ class Connection:
             self.subscribed.setdefault(channel, {}).update(dict.fromkeys(request.products))
 
     def unsubscribe(self, request: Request) -> None:
-        """Take what a request names, or all of its channels, from the subscriptions."""
+        """Remove what a request names, or all of its channels, from the subscriptions."""
         for channel in request.channels:
             products = self.subscribed.get(channel, {})
             for product in request.products or list(products):

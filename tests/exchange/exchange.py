@@ -1,10 +1,10 @@
-"""A simulated exchange: the feed's protocol on a loopback port, over real websockets.
+"""Simulated exchange: the feed's protocol on a loopback port, over real websockets.
 
     with Exchange(["BTC-EUR", "ETH-EUR"], rate=20) as exchange:
         ...  # a client connects to exchange.url
 
-or, from a shell, `python -m tests.exchange`. It keeps its own true books and a transcript of
-what it sent, so a test can ask what the answer is, and it fails on demand (see `faults`).
+or, from a shell, `python -m tests.exchange`. It keeps its own true books and a record of what it sent, so
+that a test can compare, and it fails on demand (see `faults`).
 """
 
 import asyncio
@@ -71,7 +71,7 @@ class Exchange:
     ) -> None:
         self.products = tuple(products)
         self.sent: dict[str, list[Sent]] = {product: [] for product in products}
-        others = {"kind": PreparedMarket, "prepared": prepared} if prepared else {}
+        others: dict[str, Any] = {"kind": PreparedMarket, "prepared": prepared} if prepared else {}
         markets = {p: market(p, seed, levels, clock, changes=changes, **others) for p in products}
         self._venue = Venue(markets, rate, tick, on_sent or self._keep, subscribe_within, most_products)
         self._port, self._compression, self._tls = port, compression, tls
@@ -213,11 +213,11 @@ class Exchange:
     def fault(
         self, name: str, product: str | None = None, times: int = 1, seconds: float | None = None
     ) -> None:
-        """Let a fault happen, so many times, to a product or to any; see `faults.FAULTS`.
+        """Let a fault happen, so many times, to a product or to any; see `trouble.FAULTS`.
 
-        One that has to wait for its moment does. A connection that a client should leave for
-        a fault isn't given another: the next time happens to the next connection. `seconds`
-        is how long it takes, if not as usual. `struck` says what happened and when.
+        One that has to wait for its moment does. Where a client should replace a connection or a book
+        for a fault, the next one waits until it has. `seconds` is how long a fault takes, if not as usual.
+        Faults that happened are in `struck`.
         """
         if product is not None and product not in self.products:
             raise ValueError(f"{product} is not listed")

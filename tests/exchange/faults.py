@@ -1,7 +1,8 @@
-"""The named faults of the simulated exchange, each a function that says what goes over the wire.
+"""Faults of the simulated exchange, each a function that does to the wire what its docstring says.
 
-The exchange's true books and its transcript stay right throughout. Frames that are not to be
-trusted stand in `lies`; they are faults too.
+On a connection that products share, a fault of a stream happens to one product, or to the connection as a
+whole. The exchange's true books and its record of frames stay right throughout. Frames that must not be
+trusted are in `lies`; they are faults too.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ def http(status: int) -> None:
         return handshake.socket.respond(status, f"{status}\n")
 
     act.__name__ = f"http_{status}"
+    act.__doc__ = f"The handshake is answered with status {status}."
     fault(Handshake)(act)
 
 
@@ -86,7 +88,7 @@ async def ack_after_snapshot(subscribe: Subscribe) -> None:
 
 @fault(Subscribe, by_chance=False)
 async def unknown_product(subscribe: Subscribe) -> None:
-    """The whole subscribe fails since the product, says the exchange, is not a valid one."""
+    """The whole subscribe fails: the product is not a valid one."""
     subscribe.refuse(f"{subscribe.product} is not a valid product")
 
 
@@ -150,7 +152,7 @@ async def dropped_in_mid_frame(stream: Stream) -> None:
 
 @fault(Stream, replaces="connection")
 async def closed_1001(stream: Stream) -> None:
-    """The exchange says that it is going away."""
+    """The connection is closed with 1001, going away."""
     await stream.connection.socket.close(1001)
 
 
@@ -162,7 +164,7 @@ async def closed_1006(stream: Stream) -> None:
 
 @fault(Stream, replaces="connection")
 async def closed_1011(stream: Stream) -> None:
-    """The exchange says that it has met an internal error."""
+    """The connection is closed with 1011, internal error."""
     await stream.connection.socket.close(1011)
 
 
@@ -200,7 +202,7 @@ async def snapshot_again(stream: Stream) -> None:
 
 @fault(Stream)
 async def unknown_type(stream: Stream) -> None:
-    """A frame of a type that nobody knows, with changes in it that are none."""
+    """A frame of an unknown type, with changes in it that never happened."""
     stream.send(lie(stream.product, stream.bid_price).replace(b"l2update", b"l2forecast"))
 
 
@@ -264,7 +266,7 @@ async def slow_link(stream: Stream) -> None:
         connection.backlog = None
 
 
-# A stream that is wrong
+# A stream that is not the market's
 
 
 @fault(Stream, replaces="book")
@@ -281,17 +283,20 @@ async def error_in_mid_stream(stream: Stream) -> None:
     stream.venue.refuse(stream.connection, "Internal error")
 
 
-def telling(frame: Lie) -> Act:
-    """The fault that is one frame which is not to be trusted."""
+def untrustworthy(frame: Lie) -> Act:
+    """The fault that is one frame which must not be trusted."""
 
     async def act(stream: Stream) -> None:
         stream.send(frame(stream.product, stream.bid_price))
 
+    act.__doc__ = frame.__doc__
     return act
 
 
 for name, frame in LIES.items():
-    FAULTS[name] = Fault(name, Stream, telling(frame), seconds=0.0, replaces="connection", by_chance=True)
+    FAULTS[name] = Fault(
+        name, Stream, untrustworthy(frame), seconds=0.0, replaces="connection", by_chance=True
+    )
 
 BY_CHANCE = tuple(name for name, fault in FAULTS.items() if fault.by_chance)
 """The faults that a client can get over by itself."""

@@ -1,7 +1,7 @@
-"""The frames that are not to be trusted, each a function of a product and its true best bid.
+"""Frames that must not be trusted, each a function of a product and its true best bid.
 
-Wherever one can be read at all, it names the best bid with a size of 7777, so that a client that
-believes any of it prints something wrong.
+Wherever one can be decoded at all, it names the best bid with a size of 7777, so that a client that
+applies any part of it prints something that is not true.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ Lie = Callable[[str, float], bytes]
 
 def lie(product: str, bid_price: float, *changes: str) -> bytes:
     """A well-formed update that never happened, with further changes after the 7777."""
-    believable = f'["buy","{bid_price!r}","7777.00000000"]'
+    credible = f'["buy","{bid_price!r}","7777.00000000"]'
     return (
-        f'{{"type":"l2update","product_id":"{product}","changes":[{",".join([believable, *changes])}],'
+        f'{{"type":"l2update","product_id":"{product}","changes":[{",".join([credible, *changes])}],'
         f'"time":"2026-07-07T22:58:18.000000Z"}}'
     ).encode()
 
@@ -56,6 +56,7 @@ def impossible(price: str, size: str) -> Lie:
     def frame(product: str, bid_price: float) -> bytes:
         return lie(product, bid_price, f'["buy","{price}","{size}"]')
 
+    frame.__doc__ = f"An update with the price {price!r} and the size {size!r}."
     return frame
 
 

@@ -1,10 +1,10 @@
-"""A seeded random market of one product, which says what the exchange would say of it.
+"""Random market of one product, seeded, which makes the frames that the exchange would send of it.
 
 Prices are whole ticks and sizes whole hundred-millionths, so the true book is exact; no update
 looks at all levels.
 
 The book follows two goals, a best bid and a best ask, which walk: their middle as a random walk
-drawn gently home, their distance as a random spread about its mean. No bid ever lies above
+drawn gently home, their distance as a random spread about its mean. No bid is ever above
 the one goal and no ask below the other at the end of an update, so the book never ends one crossed.
 As on the real feed they and the best prices stay in many updates, and then move by all that is due.
 """
@@ -125,7 +125,7 @@ class Market:
         ).encode()
 
     def match(self) -> bytes:
-        """A trade at the best bid, which says nothing of the book; its price is not padded."""
+        """A trade at the best bid, which leaves the book as it is; its price is not padded."""
         self._sequence += 1
         bids = self._bids
         order = UUID(int=self._sequence)
@@ -172,7 +172,7 @@ class Market:
         memory = SPREAD_MEMORY**due
         wide = self._wide * memory + gauss(0.0, SPREAD_DEVIATION * sqrt(1 - memory**2))
         bid, ask = self._goals_at(mid, wide)
-        cost = 2 + self._bids.beyond(bid) + self._asks.beyond(ask)
+        cost = 2 + self._bids.better_than(bid) + self._asks.better_than(ask)
         if cost > changes:
             return 0
         self._mid, self._wide = mid, wide
@@ -183,7 +183,7 @@ class Market:
         return cost
 
     def _clear(self, side: Side) -> None:
-        for key in side.keys[len(side.keys) - side.beyond(side.goal) :]:
+        for key in side.keys[len(side.keys) - side.better_than(side.goal) :]:
             side.delete(key)
 
     def _touch(self, side: Side) -> None:

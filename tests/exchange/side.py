@@ -1,4 +1,4 @@
-"""One side of a simulated market's true book, in whole ticks.
+"""Side of a simulated market's true book, in whole ticks.
 
 It keeps its keys in order, best last: near the top, where most changes fall, a change moves few of them.
 """
@@ -33,7 +33,7 @@ class Side:
         self.changed = key
 
     def delete(self, key: int) -> None:
-        """Delete a level, which may be absent; the feed says so either way."""
+        """Delete a level, which may be absent; it is a change either way."""
         if self.sizes.pop(key, None) is not None:
             del self.keys[bisect_left(self.keys, key)]
         self.changes.append(self.change % (*divmod(key * self.sign, self.unit), "0.00000000"))
@@ -46,7 +46,7 @@ class Side:
         else:
             self.delete(key)
 
-    def beyond(self, goal: int) -> int:
+    def better_than(self, goal: int) -> int:
         """How many levels are better than a goal."""
         return len(self.keys) - bisect_left(self.keys, goal + 1)
 

@@ -56,7 +56,7 @@ def parse(decoded: Any, listed: Collection[str], most_products: int | None = Non
 
 
 def acknowledgement(subscribed: Mapping[str, Iterable[str]]) -> bytes:
-    """The message that says what a connection is subscribed to now, the channels by their old names."""
+    """The message that lists what a connection is subscribed to now, the channels by their old names."""
     # {"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["ABC-EUR"],…}]}
     channels = [
         {"name": CHANNELS[channel], "product_ids": list(products), "account_ids": None}
@@ -66,7 +66,7 @@ def acknowledgement(subscribed: Mapping[str, Iterable[str]]) -> bytes:
 
 
 def refusal(reason: str) -> bytes:
-    """The message that says why a request failed."""
+    """The message that gives the reason why a request failed."""
     # {"type":"error","message":"Failed to subscribe","reason":"ABC-XXX is not a valid product"}
     error = {"type": "error", "message": "Failed to subscribe", "reason": reason}
     return json.dumps(error, separators=(",", ":")).encode()

@@ -1,54 +1,59 @@
-"""The simulated exchange keeps the feed's protocol.
+"""Test that the simulated exchange sends what its books are, at the right pace, as long as it runs.
 
-Whatever other tests learn from it rests on this: its true book is what its frames say.
+What other tests show rests on this: its true book is what its frames make.
 """
 
 import json
-import signal
-import subprocess
-import sys
+import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.exchange import Exchange
-from tests.exchange.client import DEADLINE, PRODUCT, client, heard, kind, reader, subscribe
+from tests.exchange.client import DEADLINE, PRODUCT, client, reader, receive, subscribe, type_of
 from tests.support.oracle import Oracle, lines
-from tests.support.processes import ROOT
 
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Exchange]:
-    """An exchange of two small products whose markets move only when told."""
+    """An exchange of two small products whose markets move only by `step`."""
     with Exchange([PRODUCT, "BBB-EUR"], rate=0, levels=20) as exchange:
         yield exchange
 
 
-def test_the_protocol_of_the_whole_feed() -> None:
-    """Acknowledgement, then snapshots, then updates; what was heard is what was sent and what is true."""
-    with Exchange(rate=20) as exchange, client(exchange) as connection:
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"tls": True, "tick": 0.05}, {"compression": None, "tick": 0.02}, {"prepared": 5, "tls": True}],
+    ids=lambda options: " ".join(options) or "plain",
+)
+def test_whole_feed(options: dict[str, Any]) -> None:
+    """A client gets the acknowledgement, then snapshots, then updates that make the exchange's true books."""
+    with Exchange(rate=20, **options) as exchange, client(exchange) as connection:
         subscribe(connection, *exchange.products, heartbeat=True)
-        channels = json.loads(heard(connection))["channels"]
+        channels = json.loads(receive(connection))["channels"]
         assert [channel["name"] for channel in channels] == ["level2_50", "heartbeat"]
         assert channels[0] == {
             "name": "level2_50",
             "product_ids": list(exchange.products),
             "account_ids": None,
         }
-        frames = [heard(connection) for _ in range(400)]
-        assert [kind(frame) for frame in frames[:4]] == ["snapshot"] * 4
+        frames = [receive(connection) for _ in range(400)]
+        assert [type_of(frame) for frame in frames[:4]] == ["snapshot"] * 4
         assert len(frames[0]) > 1_100_000 and b'"BTC-USD","asks":[["' in frames[0][:60]
-        kinds = Counter(map(kind, frames))
+        kinds = Counter(map(type_of, frames))
         assert set(kinds) == {"snapshot", "l2update", "heartbeat", "match"}
         assert kinds["l2update"] > 340
         exchange.pause()
-        frames += [heard(connection) for _ in range(sum(map(len, exchange.sent.values())) - 400)]
+        frames += [receive(connection) for _ in range(sum(map(len, exchange.sent.values())) - 400)]
         for product in exchange.products:
             sent = [sent.frame for sent in exchange.sent[product]]
             mine = [frame for frame in frames if json.loads(frame)["product_id"] == product]
@@ -58,49 +63,30 @@ def test_the_protocol_of_the_whole_feed() -> None:
             assert (oracle.bids, oracle.asks) == exchange.book(product)
 
 
-@pytest.mark.parametrize(
-    ("message", "reason"),
-    [
-        ('["AAA-EUR","AAA-XXX"]', "AAA-XXX is not a valid product"),
-        ("[]", "No products or no channels"),
-        ('[{"x":1}]', "{'x': 1} is not a valid product"),
-        ("AAA-EUR", "Malformed message"),
-    ],
-)
-def test_a_subscribe_is_met_whole_or_not_at_all(small: Exchange, message: str, reason: str) -> None:
-    """One bad product voids it; the connection stays, and a good one can follow."""
-    with client(small) as connection:
-        connection.send(f'{{"type":"subscribe","product_ids":{message},"channels":["level2_batch"]}}')
-        expected = {"type": "error", "message": "Failed to subscribe", "reason": reason}
-        assert json.loads(heard(connection)) == expected
-        subscribe(connection, PRODUCT)
-        assert [kind(heard(connection)) for _ in range(2)] == ["subscriptions", "snapshot"]
-
-
-def test_who_does_not_subscribe_is_sent_away() -> None:
-    """The connection is closed when its time to subscribe is over."""
+def test_no_subscription() -> None:
+    """A connection without a subscription is closed with 1008 when its time is over."""
     with Exchange([PRODUCT], subscribe_within=0.2) as exchange, client(exchange) as connection:
         with pytest.raises(ConnectionClosed) as closed:
-            heard(connection)
+            receive(connection)
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
 
 
-def test_all_readers_of_a_product_hear_the_same(small: Exchange) -> None:
-    """The market moves once, whoever listens; a late reader starts from the same book."""
+def test_two_readers(small: Exchange) -> None:
+    """All readers of a product get the same updates; a later one begins with the book as it is."""
     with reader(small) as (early, first):
         small.step(PRODUCT, 3)
         for _ in range(3):
-            first.apply(heard(early))
+            first.apply(receive(early))
         with reader(small) as (late, second):
             small.step(PRODUCT)
-            frame = heard(early)
-            assert heard(late) == frame
+            frame = receive(early)
+            assert receive(late) == frame
             assert first.apply(frame) == second.apply(frame)
             assert len(small.live(PRODUCT)) == 2
 
 
-def test_connections_are_on_record() -> None:
-    """How often and when a client came, what it asked for and how it left."""
+def test_record_of_connections() -> None:
+    """How often and when a client connected, what it asked for and how it left is on record."""
     with Exchange([PRODUCT], rate=0) as exchange:
         with client(exchange) as connection:
             connection.close(1001)
@@ -115,8 +101,8 @@ def test_connections_are_on_record() -> None:
         assert len(exchange.attempts) == 2
 
 
-def test_rates_are_honest() -> None:
-    """40 products at 20 updates and one heartbeat a second each get just that, evenly spread."""
+def test_rates() -> None:
+    """40 products get 20 updates and one heartbeat a second each, evenly spread."""
     products = [f"P{number}-EUR" for number in range(40)]
     with Exchange(products, rate=20, levels=20, compression=None) as exchange, client(exchange) as connection:
         subscribe(connection, *products, heartbeat=True)
@@ -126,26 +112,64 @@ def test_rates_are_honest() -> None:
         exchange.pause()
         seconds = time.monotonic() - start
         for sent in exchange.sent.values():
-            kinds = Counter(kind(sent.frame) for sent in sent)
-            assert abs(kinds["l2update"] - 20 * seconds) < 4
-            assert abs(kinds["heartbeat"] - seconds) < 2
+            types = Counter(type_of(sent.frame) for sent in sent)
+            assert abs(types["l2update"] - 20 * seconds) < 4
+            assert abs(types["heartbeat"] - seconds) < 2
 
 
-def test_the_listener_can_be_closed_and_opened(small: Exchange) -> None:
-    """Refused while it is closed, the same address once it is open, open connections untouched."""
+def test_ticks() -> None:
+    """At each tick a connection gets one update of each of its products, in order; a paused one none."""
+    products = [PRODUCT, "BBB-EUR", "CCC-EUR"]
+    with (
+        Exchange(products, rate=10, tick=0.1, levels=20) as exchange,
+        client(exchange) as connection,
+        reader(exchange, PRODUCT),
+    ):
+        subscribe(connection, *products)
+        exchange.wait(lambda: len(exchange.sent[products[-1]]) > 10, DEADLINE)
+        updates = [
+            frame for frame in (receive(connection) for _ in range(30)) if type_of(frame) == "l2update"
+        ]
+        whose = [json.loads(frame)["product_id"] for frame in updates]
+        assert whose == (products * 10)[: len(whose)]
+        exchange.pause(PRODUCT)
+        count = len(exchange.sent[PRODUCT])
+        exchange.wait(lambda: len(exchange.sent[products[-1]]) > 20, DEADLINE)
+        assert len(exchange.sent[PRODUCT]) == count
+
+
+def test_listener(small: Exchange) -> None:
+    """A closed listener refuses connects, keeps its port and its connections, and can be opened again."""
     with reader(small) as (connection, _):
         small.close_listener()
         with pytest.raises(ConnectionRefusedError):
             connect(small.url)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", int(small.url.rpartition(":")[2])))
         small.step(PRODUCT)
-        assert kind(heard(connection)) == "l2update"
+        assert type_of(receive(connection)) == "l2update"
         small.open_listener()
         with reader(small):
             pass
 
 
-def test_nothing_is_left_when_it_stops() -> None:
-    """A stop with open connections and pending faults says goodbye and leaves no thread of its own."""
+def test_drop_in_tls_handshake() -> None:
+    """A client that has not finished its TLS handshake when all connections are dropped is dropped too."""
+    with Exchange([PRODUCT], rate=0, tls=True) as exchange:
+        address = urlsplit(exchange.url)
+        context = ssl.create_default_context(cafile=exchange.ca_file)
+        with socket.create_connection((address.hostname, address.port), DEADLINE) as raw:
+            exchange.wait(lambda: exchange.attempts, DEADLINE)
+            exchange.close_listener(drop=True)
+            with (
+                context.wrap_socket(raw, server_hostname=address.hostname) as secure,
+                suppress(ConnectionError, ssl.SSLEOFError),
+            ):
+                assert secure.recv(1) == b""
+
+
+def test_stop() -> None:
+    """A stop closes open connections with 1001, whatever faults are pending, and leaves no thread behind."""
 
     def exchanges() -> int:
         return sum(thread.name == "exchange" for thread in threading.enumerate())
@@ -161,36 +185,6 @@ def test_nothing_is_left_when_it_stops() -> None:
         assert time.monotonic() - started < 3
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                heard(connection)
+                receive(connection)
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1001
     assert exchanges() == before
-
-
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_from_a_shell(end: signal.Signals, tmp_path: Path) -> None:
-    """It says where it listens and how to listen to it, logs what it sends, and ends without a word."""
-    log = tmp_path / "log"
-    command = [
-        sys.executable,
-        "-m",
-        "tests.exchange",
-        "--port",
-        "0",
-        "--products",
-        PRODUCT,
-        "--log",
-        str(log),
-    ]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        url = process.stderr.readline().split()[2].rstrip(";")
-        shown = process.stderr.readline()
-        assert shown.startswith(f"ORDERBOOK_FEED_URL={url} ") and f"ORDERBOOK_PRODUCTS={PRODUCT}" in shown
-        with connect(url) as connection:
-            subscribe(connection, PRODUCT)
-            assert [kind(heard(connection)) for _ in range(3)] == ["subscriptions", "snapshot", "l2update"]
-            process.send_signal(end)
-            rest = process.communicate(timeout=DEADLINE)[1]
-    assert (process.returncode, rest) == (0, "")
-    product, when, first = log.read_text().splitlines()[0].split()
-    assert (product, first) == (PRODUCT, "snapshot") and float(when) < time.monotonic()

@@ -1,4 +1,4 @@
-"""The random market goes on for ever, says what its book is, and looks like a real one."""
+"""Test that the random market goes on for ever, makes frames of its true book, and looks like a real one."""
 
 import json
 from collections import Counter
@@ -12,10 +12,16 @@ from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import L2Update, Snapshot
 from tests.exchange.client import PRODUCT
 from tests.exchange.market import Market, market
+from tests.exchange.prepared import PreparedMarket
 from tests.support.oracle import Oracle
 
 
-def test_a_market_is_the_same_for_the_same_seed() -> None:
+def random_or_prepared(product: str, prepared: int) -> Market:
+    """A product's random market, or one that goes to and fro over prepared updates."""
+    return market(product, 1, kind=PreparedMarket, prepared=prepared) if prepared else market(product, 1)
+
+
+def test_seed() -> None:
     """Equal arguments give equal frames, byte by byte; another seed gives others."""
     frames = [
         [made.snapshot(), *(made.update() for _ in range(50)), made.heartbeat(), made.match()]
@@ -24,10 +30,11 @@ def test_a_market_is_the_same_for_the_same_seed() -> None:
     assert frames[0] == frames[1] != frames[2]
 
 
+@pytest.mark.parametrize("prepared", [0, 400])
 @pytest.mark.parametrize("product", ["BTC-EUR", "ETH-EUR", PRODUCT])
-def test_a_market_goes_on_as_it_began(product: str) -> None:
-    """The book is what its frames say, never crossed, keeps its size; its top moves, its spread varies."""
-    moving = market(product, 1)
+def test_long_run(product: str, prepared: int) -> None:
+    """The book is what its frames make, never crossed, keeps its size; its top moves, its spread varies."""
+    moving = random_or_prepared(product, prepared)
     oracle = Oracle(product)
     oracle.apply(moving.snapshot())
     began = len(oracle.bids), len(oracle.asks)
@@ -45,8 +52,8 @@ def test_a_market_goes_on_as_it_began(product: str) -> None:
 
 
 @pytest.mark.parametrize("changes", [1, 10, 22, 1_000])
-def test_an_update_has_as_many_changes_as_asked_for(changes: int) -> None:
-    """And the book is still right after it."""
+def test_changes_an_update(changes: int) -> None:
+    """An update has as many changes as asked for, and the book is what they make of it."""
     moving, oracle = market(PRODUCT, 1), Oracle(PRODUCT)
     oracle.apply(moving.snapshot())
     for _ in range(100):
@@ -130,10 +137,24 @@ def test_updates_look_like_the_real_ones(capture: Path) -> None:
     assert made.absent == pytest.approx(real.absent, abs=0.06)
 
 
-def test_who_misses_the_first_part_of_a_leap_has_a_crossed_book() -> None:
-    """It stays crossed for hundreds of updates, while the true book never is."""
-    for seed in range(10):
-        moving = market(PRODUCT, seed)
+def test_a_prepared_market_passes_the_same_books_again() -> None:
+    """After a whole circle of updates the book is as before; each update has the time of the moment."""
+    moving = market(PRODUCT, 1, clock=iter(range(100)).__next__, kind=PreparedMarket, prepared=5)
+    books, times = [], []
+    for _ in range(20):
+        books.append(moving.book())
+        times.append(json.loads(moving.update())["time"])
+    assert books[:10] == books[10:] and books[1:5] == books[9:5:-1]
+    assert books.count(books[0]) == 2 and times == sorted(set(times))
+
+
+@pytest.mark.parametrize("prepared", [0, 5])
+def test_leap(prepared: int) -> None:
+    """A book without a leap's first part stays crossed for hundreds of updates; the true one never is."""
+    for steps in range(10):
+        moving = random_or_prepared(PRODUCT, prepared)
+        for _ in range(steps):
+            moving.update()
         right, wrong = Oracle(PRODUCT), Oracle(PRODUCT)
         for oracle in (right, wrong):
             oracle.apply(moving.snapshot())

@@ -1,9 +1,10 @@
-"""When a fault happens: the moments there are, and the list of faults that wait for theirs.
+"""Moments at which faults happen, the table of faults, and the list of those that wait.
 
-The table is filled by `faults`, where stands what each does.
+The table is filled by `faults`, which has what each does.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,15 @@ from tests.exchange.subscription import Request
 if TYPE_CHECKING:
     from tests.exchange.venue import Venue
 
+logger = logging.getLogger(__name__)
+
 Act = Callable[[Any], Coroutine[Any, Any, Any]]
 """What a fault does: it gets its moment, and may answer a handshake with a response."""
 
 
 @dataclass
 class AtOnce:
-    """Now, and for everyone. A fault that takes time takes `seconds`."""
+    """Now, and for everyone. A fault that lasts, lasts for so many `seconds`."""
 
     venue: "Venue"
     seconds: float
@@ -39,7 +42,7 @@ class Handshake(AtOnce):
 
 @dataclass
 class Accepted(AtOnce):
-    """The next connection of anyone, before it has said anything."""
+    """The next connection of anyone, before it has sent anything."""
 
     connection: Connection
 
@@ -222,13 +225,16 @@ class Trouble:
     def _note(self, wait: Waiting, product: str | None, connection: Connection | None) -> None:
         number = connection.number if connection else None
         self.struck.append(Struck(time.monotonic(), wait.fault.name, product, number))
+        whom = [product] if product else []
+        whom += [] if number is None else [f"connection {number}"]
+        logger.info("fault %s: %s", wait.fault.name, ", ".join(whom) or "whoever connects")
 
 
 async def by_chance(venue: "Venue", seed: int, names: Sequence[str], interval: float) -> None:
-    """Let one of the faults happen somewhere each `interval` seconds, for ever.
+    """Let one of the faults happen to a product each `interval` seconds, for ever.
 
-    One that needs a new connection gets it: the product's is dropped. A product for which a
-    fault still waits is spared another.
+    For one that needs a new connection the product's is dropped. While a fault waits for a product, no
+    other happens to that one.
     """
     random = Random(seed)
     while True:
