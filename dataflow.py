@@ -14,7 +14,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import bytewax.operators as op
@@ -142,11 +142,21 @@ def replay(path: str = "tests/recordings", min_spread: float | None = None) -> D
     books = op.stateful_map("orderbook", messages, logged(metrics.watching(mapper)))
     wide = op.filter("big_spread", books, lambda book: just_large_spread(book, chosen.min_spread))
     op.output("out", wide, lines)
-    _start(shutdown, lines, metrics)
+    _start(shutdown, lines, metrics, lambda: _report(source, lines, shutdown))
     return dataflow
 
 
-def _start(shutdown: Shutdown, lines: LineSink, metrics: Metrics) -> None:
+def _report(source: RecordingSource, lines: LineSink, shutdown: Shutdown) -> None:
+    """Log what was replayed; a recording without a snapshot has no book, so its replay has failed."""
+    log.info("replayed %s, %d lines", source.report(), lines.lines)
+    if products := source.without_snapshots():
+        log.error("no snapshot of %s, so no book and no line", ", ".join(products))
+        shutdown.request(1)
+
+
+def _start(
+    shutdown: Shutdown, lines: LineSink, metrics: Metrics, at_exit: Callable[[], object] = lambda: None
+) -> None:
     """Make the process the run's own where it is the engine's command; elsewhere it belongs to others."""
     main = sys.modules["__main__"].__spec__
     if main is None or main.name not in ("bytewax.run", "bytewax.testing"):
@@ -154,7 +164,7 @@ def _start(shutdown: Shutdown, lines: LineSink, metrics: Metrics) -> None:
     settings.check_metrics_port()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lines.claim_stdout()
-    shutdown.install()
+    shutdown.install(at_exit)
     REGISTRY.register(metrics)
     threading.Thread(target=_log_summaries, args=[metrics], daemon=True).start()
     gc.freeze()  # the program itself is never garbage: a full collection need not look at it again

@@ -1,7 +1,7 @@
-"""How it is told: lines to stdout, whole whatever the number of workers and processes.
+"""Lines to stdout, whole whatever the number of workers and processes.
 
-Python's buffered stdout tears lines between workers. One `os.write` of at most `PIPE_BUF` bytes is
-atomic on a pipe (POSIX), so lines go out in pieces of that size, cut at line ends.
+Python's buffered stdout tears lines between workers. One `os.write` of at most `PIPE_BUF` bytes is atomic on
+a pipe (POSIX), so lines are written in chunks of that size, each of whole lines.
 """
 
 import logging
@@ -9,7 +9,7 @@ import os
 import select
 import sys
 import threading
-from functools import cache
+from typing import TextIO
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
@@ -22,38 +22,54 @@ log = logging.getLogger(__name__)
 _stdout = threading.Lock()
 
 
-@cache
-def claim_stdout() -> int:
-    """The descriptor of stdout; where the engine's command is what runs, ours alone from then on.
-
-    The engine prints to stdout itself, as long as a process of a cluster waits for another; that, and
-    whatever else is printed, goes to stderr instead. Raises `SystemExit` where stdout is closed.
-    """
-    if sys.stdout is None:
-        raise SystemExit("stdout is closed: there is nowhere to print to")
-    descriptor = sys.stdout.fileno()
-    command = sys.modules["__main__"].__spec__
-    if command is None or command.name != "bytewax.run" or sys.stderr is None:
-        return descriptor
-    ours = os.dup(descriptor)
-    os.dup2(sys.stderr.fileno(), descriptor)
-    return ours
-
-
 class LineSink(DynamicSink[object]):
-    """Each item's `str` as a line on stdout; a reader that goes away ends the run, quietly."""
+    """Each item's `str` as a line on stdout; a reader that goes away ends the run, quietly.
+
+    `lines` counts those that were written. In a notebook, whose stdout is its own, they appear in the cell.
+    """
 
     def __init__(self, shutdown: Shutdown) -> None:
-        self.lines = 0  # written so far
-        self._descriptor = 1
+        self.lines = 0
         self._shutdown = shutdown
+        self._descriptor: int | None = None
 
     def claim_stdout(self) -> None:
-        """Take stdout over for the lines, at the start of a run."""
-        self._descriptor = claim_stdout()
+        """Keep stdout for the lines alone: what others print goes to stderr from now on.
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "LinePartition":
-        return LinePartition(self, self._descriptor, self._shutdown)
+        The engine prints to stdout for as long as a process of a cluster waits for another. Raises
+        `SystemExit` where stdout is closed.
+        """
+        descriptor = _stdout_descriptor()
+        self._descriptor = os.dup(descriptor)
+        if sys.stderr is not None:
+            os.dup2(sys.stderr.fileno(), descriptor)
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "LinePartition | StreamPartition":
+        if self._descriptor is not None:
+            return LinePartition(self, self._descriptor, self._shutdown)
+        if sys.stdout is not sys.__stdout__:
+            return StreamPartition(self, sys.stdout)
+        return LinePartition(self, _stdout_descriptor(), self._shutdown)
+
+
+def _stdout_descriptor() -> int:
+    if sys.stdout is None:
+        raise SystemExit("stdout is closed: there is nowhere to print to")
+    return sys.stdout.fileno()
+
+
+class StreamPartition(StatelessSinkPartition[object]):
+    """A worker's way to a stdout that Python code has replaced, and that is no file descriptor."""
+
+    def __init__(self, sink: LineSink, stream: TextIO) -> None:
+        self._sink = sink
+        self._stream = stream
+
+    @logged
+    def write_batch(self, items: list[object]) -> None:
+        with _stdout:
+            self._stream.write("".join(f"{item}\n" for item in items))
+            self._sink.lines += len(items)
 
 
 class LinePartition(StatelessSinkPartition[object]):
@@ -70,26 +86,27 @@ class LinePartition(StatelessSinkPartition[object]):
     @logged
     def write_batch(self, items: list[object]) -> None:
         """Write a batch's lines; waits for a slow reader, though not past the run's end."""
-        piece = b""
+        chunk = b""
         for item in items:
             line = f"{item}\n".encode()
-            if piece and len(piece) + len(line) > select.PIPE_BUF:
-                self._write(piece)
-                piece = b""
-            piece += line
-        if piece:
-            self._write(piece)
+            if chunk and len(chunk) + len(line) > select.PIPE_BUF:
+                self._write(chunk)
+                chunk = b""
+            chunk += line
+        if chunk:
+            self._write(chunk)
 
-    def _write(self, piece: bytes) -> None:
+    def _write(self, chunk: bytes) -> None:
+        lines = chunk.count(b"\n")
         try:
             with _stdout:
-                self._sink.lines += piece.count(b"\n")
-                while piece and self._is_writable():
+                while chunk and self._is_writable():
                     try:
-                        written = os.write(self._descriptor, piece)
-                    except BlockingIOError:  # a stdout that was handed to us non-blocking, and is full
+                        written = os.write(self._descriptor, chunk)
+                    except BlockingIOError:  # a stdout that was inherited non-blocking, and is full
                         continue
-                    piece = piece[written:]
+                    chunk = chunk[written:]
+                self._sink.lines += lines - chunk.count(b"\n")
         except BrokenPipeError:
             self._break(0)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Recorder: a product's frames, raw, one a line."""
+"""Recorder of a product's frames: raw, one a line."""
 
 import fcntl
 import logging
@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Appends a product's frames to `<folder>/<product>.jsonl`.
 
-    Each frame is one write, so a crash can cut the last line only; that line is removed when the
-    file is opened again. Raises `OSError` where the file can't be opened, or is being recorded to
-    by somebody else.
+    Each frame is one write, so a crash can truncate the last line only; that line is removed when the
+    file is opened again. Raises `OSError` where the file can't be opened, or is being recorded to by
+    another recorder.
     """
 
     def __init__(self, folder: str, product_id: str) -> None:
@@ -25,9 +25,9 @@ class Recorder:
         except OSError:
             self._file.close()
             raise BlockingIOError(f"{self.path} is being recorded to already") from None
-        self._size = self._remove_cut_line()
+        self._size = self._remove_truncated_line()
 
-    def _remove_cut_line(self) -> int:
+    def _remove_truncated_line(self) -> int:
         size = self._file.seek(0, os.SEEK_END)
         whole = size
         while whole:
@@ -40,7 +40,7 @@ class Recorder:
             whole = start
         if whole < size:
             self._file.truncate(whole)
-            log.warning("%s: removed a last line that was cut short, %d bytes", self.path, size - whole)
+            log.warning("%s: removed the last line, which was truncated, %d bytes", self.path, size - whole)
         return whole
 
     def write(self, frame: bytes) -> None:

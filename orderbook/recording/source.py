@@ -1,6 +1,6 @@
-"""Replay source: recordings read back as the stream that they were.
+"""The Bytewax source of a replay: recordings as the messages that they were.
 
-A recording is what the exchange sent, raw, and nothing else; `decode` judges it as it judges the feed.
+A recording is what the exchange sent, raw, and nothing else; `decode` checks it as it checks the feed.
 """
 
 import gzip
@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from orderbook.coinbase.exchange import decode
-from orderbook.coinbase.messages import BadFrame, Message
+from orderbook.coinbase.messages import BadFrame, Message, Snapshot
 from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int
     def __init__(self, path: str, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
         self._file_of: dict[str, str] = {}
+        self._parts: list[RecordingPartition] = []
         root = Path(path)
         try:
             files = sorted(root.iterdir()) if root.is_dir() else [root]
@@ -55,7 +56,32 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int
         self, step_id: str, for_part: str, resume_state: tuple[int, int] | None
     ) -> "RecordingPartition":
         offset, line = resume_state or (0, 0)
-        return RecordingPartition(self._files[for_part], offset, line, self._file_of, self._shutdown)
+        part = RecordingPartition(self._files[for_part], offset, line, self._file_of, self._shutdown)
+        self._parts.append(part)
+        return part
+
+    def report(self) -> str:
+        """What was replayed so far, and where the files are that have not come to their end, in a line."""
+        parts = self._parts
+        products = set[str]().union(*(part.products for part in parts))
+        times = sorted(time for part in parts for time in (part.first_time, part.last_time) if time)
+        text = f"{sum(part.frames for part in parts)} frames of {len(products)} products"
+        if times:
+            text += f" from {times[0]} to {times[-1]}"
+        if left := [f"{part.path}:{part.line}" for part in parts if not part.ended]:
+            text += f", not to the end: the last lines were {', '.join(left[:4])}"
+            text += f" and those of {len(left) - 4} more files" if len(left) > 4 else ""
+        return text
+
+    def without_snapshots(self) -> list[str]:
+        """The products of which no snapshot came, where none of any other product came either.
+
+        Where a replay is resumed, the snapshots were before.
+        """
+        parts = self._parts
+        if any(part.synced or part.resumed for part in parts):
+            return []
+        return sorted(set[str]().union(*(part.products for part in parts)))
 
 
 class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int, int]]):
@@ -67,14 +93,21 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
     def __init__(
         self, path: Path, offset: int, line: int, file_of: dict[str, str], shutdown: Shutdown
     ) -> None:
-        self._path = path
+        self.path = path
+        self.line = line  # how many were read, with those before a resume
+        self.resumed = offset > 0
+        self.ended = False
+        self.frames = 0
+        self.products: set[str] = set()
+        self.synced: set[str] = set()  # the products of which a snapshot came
+        self.first_time: str | None = None
+        self.last_time: str | None = None
         self._name = path.name
         self._offset = offset
-        self._line = line
         self._file_of = file_of
         self._shutdown = shutdown
         self._file = cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
-        self._cut = False
+        self._truncated = False
         self._wrong: str | None = None
         self._resume()
 
@@ -93,7 +126,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
     def next_batch(self) -> list[tuple[str, Message]]:
         """The messages of the next lines. A bad line ends the run, once those before it are out."""
         if self._wrong:
-            log.error("%s:%d: %s", self._path, self._line + 1, self._wrong)
+            log.error("%s:%d: %s", self.path, self.line + 1, self._wrong)
             self._shutdown.request(1)
         if self._shutdown.requested:
             raise StopIteration
@@ -105,22 +138,34 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
                 if not line:
                     if batch:
                         break
+                    self.ended = True
                     raise StopIteration
                 message = decode(line)
                 if isinstance(message, Message):
                     product_id = message.product_id
-                    if self._file_of.setdefault(product_id, self._name) != self._name:
-                        raise BadFrame(f"{product_id} is in {self._file_of[product_id]} too")
+                    if product_id not in self.products:
+                        self._add(product_id)
+                    if type(message) is Snapshot:
+                        self.synced.add(product_id)
                     batch.append((product_id, message))
                 self._offset += len(line)
-                self._line += 1
+                self.line += 1
+                self.frames += 1
         except (BadFrame, OSError, zlib.error) as error:
             self._wrong = str(error)
+        if batch:
+            self.first_time = self.first_time or batch[0][1].time
+            self.last_time = batch[-1][1].time or self.last_time
         return batch
 
+    def _add(self, product_id: str) -> None:
+        if self._file_of.setdefault(product_id, self._name) != self._name:
+            raise BadFrame(f"{product_id} is in {self._file_of[product_id]} too")
+        self.products.add(product_id)
+
     def _read_line(self) -> bytes:
-        """The next line, empty at the end; what a crash has cut short is said and left out."""
-        if self._cut:
+        """The next line, empty at the end; a last line that a crash has truncated is logged and left out."""
+        if self._truncated:
             return b""
         try:
             line = self._file.readline()
@@ -128,14 +173,14 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
                 return line
             decode(line)  # the last newline may have been lost without the rest
         except (EOFError, BadFrame):  # EOFError: a gzip file that stops before its end
-            log.warning("%s:%d: the last line is cut short; left out", self._path, self._line + 1)
-            self._cut = True
+            log.warning("%s:%d: the last line is truncated; left out", self.path, self.line + 1)
+            self._truncated = True
             return b""
         return line
 
     def snapshot(self) -> tuple[int, int]:
         """Where to resume: the byte offset and the number of lines before it."""
-        return self._offset, self._line
+        return self._offset, self.line
 
     def close(self) -> None:
         self._file.close()

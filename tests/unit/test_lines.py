@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from orderbook.metrics import Metrics
-from orderbook.output.lines import LinePartition
-from orderbook.shutdown import Ending
+from orderbook.output.lines import LinePartition, LineSink
+from orderbook.shutdown import Shutdown
 
 DEADLINE = 10.0  # seconds
 
@@ -25,21 +24,21 @@ class Pipe:
         self._reading: threading.Thread | None = None
         self._workers: list[threading.Thread] = []
 
-    def partition(self, ending: Ending) -> LinePartition:
+    def partition(self, shutdown: Shutdown) -> LinePartition:
         """A worker's partition that writes to this pipe."""
-        return LinePartition(self.writer, ending, Metrics())
+        return LinePartition(LineSink(shutdown), self.writer, shutdown)
 
-    def work(self, ending: Ending, *work: list[list[object]]) -> list[threading.Thread]:
+    def work(self, shutdown: Shutdown, *work: list[list[object]]) -> list[threading.Thread]:
         """Start a worker for each list of batches; it writes them through a partition of its own."""
 
         def write(partition: LinePartition, batches: list[list[object]]) -> None:
             for items in batches:
-                if ending.reached:
+                if shutdown.requested:
                     break
                 partition.write_batch(items)
 
         for batches in work:
-            thread = threading.Thread(target=write, args=(self.partition(ending), batches), daemon=True)
+            thread = threading.Thread(target=write, args=(self.partition(shutdown), batches), daemon=True)
             thread.start()
             self._workers.append(thread)
         return self._workers
@@ -116,7 +115,7 @@ def test_lines_come_whole_and_in_order(pipe: Pipe, blocking: bool) -> None:
     batches = [batch("a", 3), [], batch("b", 5_000), batch("c", 1), batch("long", 3, select.PIPE_BUF * 40)]
     os.set_blocking(pipe.writer, blocking)
     pipe.read_all()
-    pipe.work(Ending(), batches)
+    pipe.work(Shutdown(), batches)
     assert pipe.close() == b"".join(lines_of(items) for items in batches)
 
 
@@ -128,7 +127,7 @@ def test_a_write_is_whole_lines_and_no_longer_than_a_pipe_takes_at_once() -> Non
     big, small = batch("big", 1_000), batch("small", 20)
     pipe = Pipe(os.O_DIRECT)
     pipe.read_all()
-    pipe.work(Ending(), [big, small])
+    pipe.work(Shutdown(), [big, small])
     assert pipe.close() == lines_of(big + small)
     *packets, last = pipe.packets
     assert last == lines_of(small), "a batch that fits is one write"
@@ -139,7 +138,7 @@ def test_a_write_is_whole_lines_and_no_longer_than_a_pipe_takes_at_once() -> Non
 def test_a_line_longer_than_a_pipe_takes_at_once_is_whole(pipe: Pipe) -> None:
     """Such a line goes out by itself: the lines before and after it stay whole."""
     items = [*batch("before", 2), "y" * (3 * select.PIPE_BUF), *batch("after", 2)]
-    pipe.partition(Ending()).write_batch(items)
+    pipe.partition(Shutdown()).write_batch(items)
     assert os.read(pipe.reader, 65_536) == lines_of(items)
 
 
@@ -148,7 +147,7 @@ def test_writers_never_tear_each_others_lines(pipe: Pipe, blocking: bool) -> Non
     """Four workers that write to one pipe at once: every line comes out whole, each worker's in order."""
     all_items = {name: batch(name, 5_000) for name in "abcd"}
     os.set_blocking(pipe.writer, blocking)
-    pipe.work(Ending(), *(in_batches(items) for items in all_items.values()))
+    pipe.work(Shutdown(), *(in_batches(items) for items in all_items.values()))
     pipe.wait_till_full()
     pipe.read_all()
     received = pipe.close().decode().splitlines()
@@ -159,13 +158,13 @@ def test_writers_never_tear_each_others_lines(pipe: Pipe, blocking: bool) -> Non
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(pipe: Pipe, caplog: pytest.LogCaptureFixture) -> None:
     """`| head -1` is a wish, not a fault: exit code 0, nothing raised and nothing said, then or later."""
-    ending = Ending()
-    partition = pipe.partition(ending)
+    shutdown = Shutdown()
+    partition = pipe.partition(shutdown)
     partition.write_batch(batch("a", 2))
-    assert not ending.reached
+    assert not shutdown.requested
     pipe.close_reader()
     partition.write_batch(batch("b", 2_000))
-    assert ending.code == 0
+    assert shutdown.code == 0
     partition.write_batch(batch("c", 2))
     assert caplog.records == []
 
@@ -173,7 +172,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(pipe: Pipe, caplog: pytest
 def test_a_slow_reader_gets_every_line(pipe: Pipe) -> None:
     """Waiting for a reader loses nothing: all that was written comes, once the reader goes on."""
     items = batch("a", 2_000)
-    pipe.work(Ending(), [items])
+    pipe.work(Shutdown(), [items])
     pipe.wait_till_full()
     pipe.read_all()
     assert pipe.close() == lines_of(items)
@@ -181,21 +180,21 @@ def test_a_slow_reader_gets_every_line(pipe: Pipe) -> None:
 
 def test_a_reader_that_stopped_does_not_hold_the_end_up(pipe: Pipe) -> None:
     """A pager that waits for its user makes the dataflow wait, but not past a Ctrl-C, however big a batch."""
-    ending = Ending()
-    [thread] = pipe.work(ending, [batch("a", 5_000)])
+    shutdown = Shutdown()
+    [thread] = pipe.work(shutdown, [batch("a", 5_000)])
     pipe.wait_till_full()
     thread.join(0.3)
     assert thread.is_alive(), "lines were thrown away while the run went on"
-    ending.finish(0)
+    shutdown.request(0)
     thread.join(1)
     assert not thread.is_alive()
 
 
 def test_what_is_left_out_at_the_end_leaves_no_gap(pipe: Pipe) -> None:
-    """A reader that goes on when the run is ending gets the lines up to some point, and none behind it."""
-    ending, first = Ending(), batch("first", 700)
-    partition = pipe.partition(ending)
-    ending.finish(0)
+    """A reader that goes on when the run is shutdown gets the lines up to some point, and none behind it."""
+    shutdown, first = Shutdown(), batch("first", 700)
+    partition = pipe.partition(shutdown)
+    shutdown.request(0)
     partition.write_batch(first)
     received = os.read(pipe.reader, 10**6)
     partition.write_batch(batch("second", 2))
@@ -205,14 +204,14 @@ def test_what_is_left_out_at_the_end_leaves_no_gap(pipe: Pipe) -> None:
 
 def test_a_reader_that_stopped_holds_none_of_four_workers_up() -> None:
     """Nor where all workers wait, and a reader made room for fewer of them before it stopped."""
-    for attempt in range(25):  # who gets the room is a matter of luck
-        pipe, ending = Pipe(), Ending()
+    for attempt in range(8):  # who gets the room is a matter of luck
+        pipe, shutdown = Pipe(), Shutdown()
         line: object = "z" * (select.PIPE_BUF - 100)  # takes the room that the reader makes with one read
-        threads = pipe.work(ending, *([[[line]] * 1_000] * 4))
+        threads = pipe.work(shutdown, *([[[line]] * 1_000] * 4))
         pipe.wait_till_full()
         os.read(pipe.reader, select.PIPE_BUF)
         pipe.wait_till_full()
-        ending.finish(0)
+        shutdown.request(0)
         end = time.monotonic() + 1
         for thread in threads:
             thread.join(max(0, end - time.monotonic()))
@@ -223,10 +222,10 @@ def test_a_reader_that_stopped_holds_none_of_four_workers_up() -> None:
 
 def test_a_full_disk_is_said_and_ends_the_run(caplog: pytest.LogCaptureFixture) -> None:
     """Lines that can't be written are lost: ERROR with the reason, exit code 1."""
-    ending = Ending()
+    shutdown = Shutdown()
     with open("/dev/full", "wb", buffering=0) as full:
-        LinePartition(full.fileno(), ending, Metrics()).write_batch(batch("a", 10))
-    assert ending.code == 1
+        LinePartition(LineSink(shutdown), full.fileno(), shutdown).write_batch(batch("a", 10))
+    assert shutdown.code == 1
     [record] = caplog.records
     assert record.levelname == "ERROR"
     assert "No space left on device" in record.getMessage()

@@ -5,14 +5,17 @@ import re
 import resource
 import signal
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pytest import LogCaptureFixture as Log
 
-from orderbook.coinbase.messages import Message, decode
-from orderbook.recording.source import Recorder, RecordingPartition, RecordingSource
-from orderbook.shutdown import Ending
+from orderbook.coinbase.exchange import decode
+from orderbook.coinbase.messages import Message
+from orderbook.recording.recorder import Recorder
+from orderbook.recording.source import RecordingPartition, RecordingSource
+from orderbook.shutdown import Shutdown
 from tests.exchange.market import Market
 
 BTC = Market("BTC-USD", 1, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)
@@ -38,10 +41,26 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
-def open_part(path: Path, ending: Ending, state: tuple[int, int] | None = None) -> RecordingPartition:
-    """The partition of a recording that is one file, from the beginning or from where one was left."""
-    source = RecordingSource(str(path), ending)
-    return source.build_part("input", path.name, state)
+OPENED: list[RecordingPartition] = []
+
+
+@pytest.fixture(autouse=True)
+def opened_parts_are_closed() -> Iterator[None]:
+    """Close what a test has opened, as the engine does."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+def build(source: RecordingSource, name: str, state: tuple[int, int] | None = None) -> RecordingPartition:
+    """The partition of a file, from the beginning or from where one was left; closed at the test's end."""
+    OPENED.append(source.build_part("input", name, state))
+    return OPENED[-1]
+
+
+def open_part(path: Path, shutdown: Shutdown, state: tuple[int, int] | None = None) -> RecordingPartition:
+    """The partition of a recording that is one file."""
+    return build(RecordingSource(str(path), shutdown), path.name, state)
 
 
 def rest(partition: RecordingPartition) -> list[tuple[str, Message]]:
@@ -137,11 +156,11 @@ def test_a_folder_is_a_part_a_recording(tmp_path: Path) -> None:
         write(tmp_path / name, text(FRAMES))
     for name in ("README.md", "BTC-USD.json", "notes.gz"):
         (tmp_path / name).write_text("not a recording")
-    assert sorted(RecordingSource(str(tmp_path), Ending()).list_parts()) == [
+    assert sorted(RecordingSource(str(tmp_path), Shutdown()).list_parts()) == [
         "BTC-USD.jsonl.gz",
         "ETH-USD.jsonl",
     ]
-    alone = RecordingSource(str(tmp_path / "ETH-USD.jsonl"), Ending())
+    alone = RecordingSource(str(tmp_path / "ETH-USD.jsonl"), Shutdown())
     assert alone.list_parts() == ["ETH-USD.jsonl"]
 
 
@@ -156,7 +175,7 @@ def test_nothing_to_read_is_an_error_that_names_the_path(tmp_path: Path, name: s
     (tmp_path / "unreadable" / "BTC-USD.jsonl").mkdir(parents=True)
     (tmp_path / "dangling.jsonl").symlink_to(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=re.escape(str(tmp_path / name))):
-        RecordingSource(str(tmp_path / name), Ending())
+        RecordingSource(str(tmp_path / name), Shutdown())
 
 
 KINDS = pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
@@ -168,12 +187,12 @@ def test_partition_gives_what_decoding_each_line_gives(tmp_path: Path, name: str
     ack = b'{"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["BTC-USD"]}]}'
     frames = [ack, *FRAMES, BTC.match(), ETH.snapshot(), *(ETH.update() for _ in range(2_000)), ETH.match()]
     frames += [BTC.update(), b'{"type":"error","message":"Slow down"}', ETH.heartbeat()]
-    ending = Ending()
-    partition = open_part(write(tmp_path / name, text(frames)), ending)
+    shutdown = Shutdown()
+    partition = open_part(write(tmp_path / name, text(frames)), shutdown)
     first = partition.next_batch()
     assert 0 < len(first) < len(frames) / 2, "a batch is a small part of a recording"
     assert first + rest(partition) == messages(frames)
-    assert not ending.reached
+    assert not shutdown.requested
 
 
 @KINDS
@@ -181,9 +200,9 @@ def test_resume_at_any_line_loses_and_repeats_nothing(tmp_path: Path, name: str)
     """A partition built from a snapshot's state goes on right behind what was given before it."""
     path = write(tmp_path / name, text(FRAMES))
     for line in range(len(FRAMES) + 1):
-        left = open_part(write(tmp_path / f"part-{name}", text(FRAMES[:line])), Ending())
+        left = open_part(write(tmp_path / f"part-{name}", text(FRAMES[:line])), Shutdown())
         given = rest(left)
-        assert given + rest(open_part(path, Ending(), left.snapshot())) == messages(FRAMES)
+        assert given + rest(open_part(path, Shutdown(), left.snapshot())) == messages(FRAMES)
 
 
 @KINDS
@@ -192,12 +211,12 @@ def test_resume_after_each_batch_loses_and_repeats_nothing(tmp_path: Path, name:
     frames = [BTC.snapshot(), *(BTC.update() for _ in range(1_000))]
     path = write(tmp_path / name, text(frames))
     given: list[tuple[str, Message]] = []
-    partition, polls = open_part(path, Ending()), 0
+    partition, polls = open_part(path, Shutdown()), 0
     while len(given) < len(frames):
         given += partition.next_batch()
         polls += 1
         partition.close()
-        partition = open_part(path, Ending(), partition.snapshot())
+        partition = open_part(path, Shutdown(), partition.snapshot())
     assert polls > 2
     assert given + rest(partition) == messages(frames)
     assert partition.snapshot() == (len(text(frames)), len(frames))
@@ -209,9 +228,9 @@ def test_resume_on_another_file_is_an_error(tmp_path: Path, caplog: Log, name: s
     place = len(text(FRAMES[:3]))
     for other in (text(FRAMES[:2]), b" " + text(FRAMES)):
         caplog.clear()
-        ending = Ending()
-        assert rest(open_part(write(tmp_path / name, other), ending, (place, 3))) == []
-        assert ending.code == 1
+        shutdown = Shutdown()
+        assert rest(open_part(write(tmp_path / name, other), shutdown, (place, 3))) == []
+        assert shutdown.code == 1
         [(level, message)] = said(caplog)
         assert level == "ERROR"
         assert message.startswith(f"{tmp_path / name}:4: ")
@@ -221,10 +240,10 @@ def test_resume_on_another_file_is_an_error(tmp_path: Path, caplog: Log, name: s
 def test_resume_behind_a_last_line_without_newline(tmp_path: Path, caplog: Log, name: str) -> None:
     """A recording that ends without a newline, and is at its end, has nothing more to give, and no fault."""
     path = write(tmp_path / name, text(FRAMES)[:-1])
-    partition = open_part(path, Ending())
+    partition = open_part(path, Shutdown())
     rest(partition)
-    assert rest(open_part(path, ending := Ending(), partition.snapshot())) == []
-    assert (said(caplog), ending.reached) == ([], False)
+    assert rest(open_part(path, shutdown := Shutdown(), partition.snapshot())) == []
+    assert (said(caplog), shutdown.requested) == ([], False)
 
 
 @KINDS
@@ -235,12 +254,12 @@ def test_bad_line_ends_the_run(
 ) -> None:
     """All before a bad line is given; then `file:line: what is wrong` is said, and the run ends with 1."""
     path = write(tmp_path / name, text([*FRAMES[:before], bad, *FRAMES[before:]]))
-    ending = Ending()
-    partition = open_part(path, ending, (len(text(FRAMES[:resumed])), resumed))
+    shutdown = Shutdown()
+    partition = open_part(path, shutdown, (len(text(FRAMES[:resumed])), resumed))
     assert partition.next_batch() == messages(FRAMES[resumed:before])
-    assert not ending.reached
+    assert not shutdown.requested
     assert rest(partition) == []
-    assert ending.code == 1
+    assert shutdown.code == 1
     [(level, message)] = said(caplog)
     assert level == "ERROR"
     assert message.startswith(f"{path}:{before + 1}: ")
@@ -253,9 +272,9 @@ def test_damaged_gzip_ends_the_run(tmp_path: Path, caplog: Log, damage: str) -> 
     path = write(tmp_path / "a.jsonl.gz", text(FRAMES))
     content = path.read_bytes()
     path.write_bytes(text(FRAMES) if damage == "no gzip" else content[:-8] + bytes(4) + content[-4:])
-    given = rest(open_part(path, ending := Ending()))
+    given = rest(open_part(path, shutdown := Shutdown()))
     assert given == ([] if damage == "no gzip" else messages(FRAMES))
-    assert ending.code == 1
+    assert shutdown.code == 1
     [(level, message)] = said(caplog)
     assert level == "ERROR"
     assert message.startswith(f"{path}:{len(given) + 1}: ")
@@ -266,10 +285,10 @@ def test_last_line_cut_short_is_said_and_left_out(tmp_path: Path, caplog: Log, l
     """A crash cuts the last line, at any of its bytes: that is no error, and all before it is given."""
     for end in range(1, len(last), 7):
         caplog.clear()
-        ending = Ending()
+        shutdown = Shutdown()
         path = write(tmp_path / "a.jsonl", text(FRAMES) + last[:end])
-        assert rest(open_part(path, ending)) == messages(FRAMES)
-        assert not ending.reached
+        assert rest(open_part(path, shutdown)) == messages(FRAMES)
+        assert not shutdown.requested
         [(level, message)] = said(caplog)
         assert level == "WARNING"
         assert message.startswith(f"{path}:{len(FRAMES) + 1}: ")
@@ -283,9 +302,9 @@ def test_gzip_cut_short_is_said_and_left_out(tmp_path: Path, caplog: Log, share:
     kept = path.read_bytes()[: int(path.stat().st_size * share)]
     path.write_bytes(kept)
     whole = zlib.decompressobj(wbits=31).decompress(kept).count(b"\n")
-    ending = Ending()
-    assert rest(open_part(path, ending)) == messages(frames[:whole])
-    assert not ending.reached
+    shutdown = Shutdown()
+    assert rest(open_part(path, shutdown)) == messages(frames[:whole])
+    assert not shutdown.requested
     assert [level for level, _ in said(caplog)] == ["WARNING"]
     assert f"{path}:{whole + 1}: " in said(caplog)[0][1]
 
@@ -294,7 +313,7 @@ def test_gzip_cut_short_is_said_and_left_out(tmp_path: Path, caplog: Log, share:
 def test_whole_last_line_without_newline_is_used(tmp_path: Path, caplog: Log, name: str) -> None:
     """An editor may have taken the last newline away; nothing is lost by that, and nothing said."""
     path = write(tmp_path / name, text(FRAMES)[:-1])
-    assert rest(open_part(path, Ending())) == messages(FRAMES)
+    assert rest(open_part(path, Shutdown())) == messages(FRAMES)
     assert said(caplog) == []
 
 
@@ -302,12 +321,12 @@ def test_product_in_two_files_is_an_error_that_names_both(tmp_path: Path, caplog
     """Two files are read side by side, so their changes would mix in the one book of a product."""
     write(tmp_path / "one.jsonl", text([ETH.snapshot(), *FRAMES]))
     write(tmp_path / "two.jsonl.gz", text(FRAMES))
-    ending = Ending()
-    source = RecordingSource(str(tmp_path), ending)
-    one, two = (source.build_part("input", name, None) for name in ("one.jsonl", "two.jsonl.gz"))
+    shutdown = Shutdown()
+    source = RecordingSource(str(tmp_path), shutdown)
+    one, two = (build(source, name) for name in ("one.jsonl", "two.jsonl.gz"))
     assert one.next_batch() == messages([ETH.snapshot(), *FRAMES])
     assert rest(two) == []
-    assert ending.code == 1
+    assert shutdown.code == 1
     [(level, message)] = said(caplog)
     assert level == "ERROR"
     assert all(word in message for word in ("one.jsonl", "two.jsonl.gz:1:", "BTC-USD"))
@@ -315,8 +334,44 @@ def test_product_in_two_files_is_an_error_that_names_both(tmp_path: Path, caplog
 
 def test_partition_ends_when_the_run_ends(tmp_path: Path) -> None:
     """Once the run ends, for whatever reason, the next poll is the last, however much there is to read."""
-    partition = open_part(write(tmp_path / "a.jsonl", text(FRAMES * 1_000)), ending := Ending())
+    partition = open_part(write(tmp_path / "a.jsonl", text(FRAMES * 1_000)), shutdown := Shutdown())
     assert partition.next_batch()
-    ending.finish(0)
+    shutdown.request(0)
     with pytest.raises(StopIteration):
         partition.next_batch()
+
+
+def test_report_says_what_was_replayed(tmp_path: Path) -> None:
+    """Frames, products and the span of their times; and the last line of a file that is not at its end."""
+    write(tmp_path / "a.jsonl", text(FRAMES))
+    write(tmp_path / "b.jsonl", text([ETH.snapshot(), *(ETH.update() for _ in range(2_000))]))
+    source = RecordingSource(str(tmp_path), Shutdown())
+    one, two = (build(source, name) for name in ("a.jsonl", "b.jsonl"))
+    rest(one)
+    first = len(two.next_batch())
+    time = "1970-01-01T00:00:00.000000Z"
+    assert source.report() == (
+        f"{len(FRAMES) + first} frames of 2 products from {time} to {time}, "
+        f"not to the end: the last lines were {tmp_path / 'b.jsonl'}:{first}"
+    )
+    rest(two)
+    assert source.report() == f"{len(FRAMES) + 2_001} frames of 2 products from {time} to {time}"
+
+
+@pytest.mark.parametrize(
+    ("frames", "resumed", "products"),
+    [
+        ([BTC.update(), ETH.update()], False, ["BTC-USD", "ETH-USD"]),
+        ([BTC.update(), ETH.snapshot()], False, []),  # a line is logged where it is missing, and no more
+        ([BTC.update(), BTC.update()], True, []),  # the snapshot was before
+        ([b'{"type":"subscriptions","channels":[]}'], False, []),
+    ],
+)
+def test_recording_without_snapshot(
+    tmp_path: Path, frames: list[bytes], resumed: bool, products: list[str]
+) -> None:
+    """A recording in which no snapshot comes has no book, so no line: its products are told apart."""
+    source = RecordingSource(str(write(tmp_path / "a.jsonl", text(frames))), Shutdown())
+    state = (len(frames[0]) + 1, 1) if resumed else None
+    rest(build(source, "a.jsonl", state))
+    assert source.without_snapshots() == products

@@ -4,21 +4,11 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderbook.coinbase.messages import (
-    BadFrame,
-    Change,
-    Error,
-    Heartbeat,
-    L2Update,
-    Level,
-    Message,
-    Snapshot,
-    Subscriptions,
-    decode,
-)
+from orderbook.coinbase.exchange import Channel, Error, Subscriptions, decode, subscribe, unsubscribe
+from orderbook.coinbase.messages import BadFrame, Change, Heartbeat, L2Update, Level, Message, Snapshot
 from tests.stress.fuzz import LONGEST_TEXT, LONGEST_TIME, fuzz
 
 ROUNDS = 5_000  # of the fuzz test
@@ -30,7 +20,7 @@ def update(changes: str) -> bytes:
     return f'{{"type":"l2update","product_id":"ABC-EUR","changes":[{changes}]}}'.encode()
 
 
-KNOWN: dict[str, tuple[bytes, Message]] = {
+KNOWN: dict[str, tuple[bytes, Message | Subscriptions | Error]] = {
     "snapshot": (
         b'{"type":"snapshot","product_id":"ABC-EUR","asks":[["12.34","0.50000000"],["12.40","7"]],'
         b'"bids":[["12.30","1.25000000"]],"time":"2026-09-30T02:03:12.699555Z"}',
@@ -49,7 +39,7 @@ KNOWN: dict[str, tuple[bytes, Message]] = {
     "ack": (
         b'{"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["ABC-EUR"],'
         b'"account_ids":null}]}',
-        Subscriptions(),
+        Subscriptions([Channel("level2_50", ["ABC-EUR"])]),
     ),
     "error": (
         b'{"type":"error","message":"Failed to subscribe","reason":"ABC-XXX is not a valid product"}',
@@ -206,6 +196,7 @@ def decimals(draw: st.DrawFn) -> str:
     return whole + (f".{digits[point:]}" if digits[point:] else "") + exponent
 
 
+@settings(max_examples=100)
 @given(st.lists(st.tuples(decimals(), decimals()), max_size=4))
 def test_numbers_are_exactly_what_they_spell(levels: list[tuple[str, str]]) -> None:
     """A string or number becomes the very float that Python's `float` makes of its text."""
@@ -253,3 +244,43 @@ def test_hostile_frames_give_a_message_none_or_bad_frame() -> None:
     assert not wrong, "\n".join([f"{len(wrong)} of {ROUNDS} frames", *wrong[:5]])
     assert counts["BadFrame"] > ROUNDS / 3, "hardly a frame was bad"
     assert counts["L2Update"] > ROUNDS / 100, "hardly a frame was good"
+
+
+def test_requests() -> None:
+    """A subscribe asks for books and heartbeats; an unsubscribe ends the books alone."""
+    assert json.loads(subscribe(["ABC-EUR", "DEF-EUR"])) == {
+        "type": "subscribe",
+        "product_ids": ["ABC-EUR", "DEF-EUR"],
+        "channels": ["level2_batch", "heartbeat"],
+    }
+    assert json.loads(unsubscribe(["ABC-EUR"])) == {
+        "type": "unsubscribe",
+        "product_ids": ["ABC-EUR"],
+        "channels": ["level2_batch"],
+    }
+
+
+def test_acknowledgement_lists_books() -> None:
+    """The books that are subscribed to are those of the level2 channels, under whatever name."""
+    channels = [
+        Channel("level2_50", ["A-B"]),
+        Channel("level2_batch", ["C-D"]),
+        Channel("heartbeat", ["E-F"]),
+    ]
+    assert Subscriptions(channels).books() == {"A-B", "C-D"}
+    assert Subscriptions().books() == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("reason", "named", "unknown"),
+    [
+        ("BTC-XXX is not a valid product", ["BTC-XXX"], True),
+        ("BTC-USD and ETH-USD are in maintenance", ["BTC-USD", "ETH-USD"], False),
+        ("Internal error", [], False),
+        ("", [], False),
+    ],
+)
+def test_error_names_products(reason: str, named: list[str], unknown: bool) -> None:
+    """The products that a refusal names, and whether they don't exist."""
+    error = Error("Failed to subscribe", reason)
+    assert (error.product_ids(), error.is_unknown_product) == (named, unknown)
