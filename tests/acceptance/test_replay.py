@@ -56,8 +56,8 @@ def recorded(product_id: str, updates: int = 60) -> list[bytes]:
     return [frame + b"\n" for frame in frames]
 
 
-def complaints(finished: Finished) -> list[str]:
-    """What was said beyond INFO."""
+def warnings(finished: Finished) -> list[str]:
+    """What was logged beyond INFO."""
     return [line for line in finished.stderr.splitlines() if " INFO " not in line]
 
 
@@ -74,7 +74,7 @@ def test_capture(capture: Path, expected_of_capture: Lines, workers: str) -> Non
     assert finished.code == 0
     assert len(finished.lines) == 1_900
     assert finished.by_product == expected_of_capture
-    assert complaints(finished) == []
+    assert warnings(finished) == []
 
 
 def test_capture_at_a_tenth_of_a_basis_point(capture: Path, expected_of_capture: Lines) -> None:
@@ -103,7 +103,7 @@ def test_recording(path: Path, workers: str) -> None:
     finished = replay(path, workers=workers)
     assert finished.code == 0
     assert finished.by_product == lines(frames_of([path]))
-    assert complaints(finished) == []
+    assert warnings(finished) == []
 
 
 @WORKERS
@@ -173,9 +173,9 @@ def test_bad_line(tmp_path: Path, workers: str) -> None:
     finished = replay(path, workers=workers)
     assert finished.code == 1
     assert finished.by_product == lines(good)
-    (complaint,) = complaints(finished)
-    assert f"ERROR {path}:{len(good) + 1}: " in complaint
-    assert "-7" in complaint
+    (warning,) = warnings(finished)
+    assert f"ERROR {path}:{len(good) + 1}: " in warning
+    assert "-7" in warning
 
 
 CYCLE, REPEATS = recorded("AAA-EUR", updates=2_000), 120
@@ -197,34 +197,38 @@ def expected_of_long_recording() -> list[str]:
 
 
 @WORKERS
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal(
     long_recording: Path, expected_of_long_recording: list[str], number: int, workers: str
 ) -> None:
-    """Ctrl-C or a TERM in the middle: exit code 0 at once, nothing torn, nothing missing before the end."""
+    """A signal in the middle ends a replay at once with 128 + its number, and the log says where.
+
+    Nothing is torn, and nothing is missing before the end.
+    """
     expected = expected_of_long_recording
     with start([f"dataflow:replay('{long_recording}', min_spread=-1)", "-w", workers]) as process:
         process.stdout.wait_for(count=1_000)
         process.interrupt(number)
         finished = process.wait(WITHIN)
-    assert finished.code == 0
-    assert complaints(finished) == []
+    assert finished.code == 128 + number
+    assert warnings(finished) == []
     assert finished.by_product["AAA-EUR"] == expected[: len(finished.lines)]
     assert 1_000 <= len(finished.lines) < len(expected), "it had come to its own end"
+    assert re.search(rf"not to the end: the last lines were {long_recording}:\d+, ", finished.stderr)
+    assert f"{len(finished.lines)} lines" in finished.stderr.splitlines()[-1]
 
 
 @WORKERS
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_while_nobody_reads(long_recording: Path, number: int, workers: str) -> None:
+def test_signal_while_nobody_reads(long_recording: Path, workers: str) -> None:
     """So it ends where a pager holds its output up, and what a reader takes later is whole lines."""
     pipe = Pipe()
     arguments = [f"dataflow:replay('{long_recording}', min_spread=-1)", "-w", workers]
     with start(arguments, stdout=pipe.writer) as process:
         pipe.wait_till_full()
-        process.interrupt(number)
+        process.interrupt(signal.SIGTERM)
         finished = process.wait(WITHIN)
-    assert finished.code == 0
-    assert complaints(finished) == []
+    assert finished.code == 128 + signal.SIGTERM
+    assert warnings(finished) == []
     pipe.read_all()
     assert len(by_product(pipe.close().decode())["AAA-EUR"]) > 100
 
@@ -239,7 +243,7 @@ def test_reader_goes_away(long_recording: Path, workers: str) -> None:
         pipe.close()
         finished = process.wait()
     assert finished.code == 0
-    assert complaints(finished) == []
+    assert warnings(finished) == []
 
 
 def test_stdout_to_a_file(tmp_path: Path) -> None:
@@ -264,14 +268,15 @@ def test_full_disk(tmp_path: Path, workers: str) -> None:
         finished = run([f"dataflow:replay('{path}', min_spread=-1)", "-w", workers], stdout=full)
     assert finished.code == 1
     assert "Traceback" not in finished.stderr
-    assert all("ERROR stdout: " in line for line in complaints(finished))
-    assert complaints(finished)
+    assert all("ERROR stdout: " in line for line in warnings(finished))
+    assert warnings(finished)
 
 
-def test_changes_without_a_snapshot(tmp_path: Path) -> None:
-    """Changes that come before any snapshot are dropped, and that is said, once a product."""
+def test_recording_without_a_snapshot(tmp_path: Path) -> None:
+    """A recording that begins without a snapshot has no line: its replay has failed, and says of what."""
     market = Market("AAA-EUR", 1, levels=20, mid=1_000, spread_ticks=3, gap_ticks=9)
     tmp_path.joinpath("a.jsonl").write_bytes(b"".join(market.update() + b"\n" for _ in range(5)))
     finished = run([f"dataflow:replay({str(tmp_path)!r}, min_spread=-1)"])
-    assert (finished.code, finished.stdout) == (0, "")
+    assert (finished.code, finished.stdout) == (1, "")
     assert finished.stderr.count("AAA-EUR: changes before the first snapshot are dropped") == 1
+    assert "ERROR no snapshot of AAA-EUR" in finished.stderr.splitlines()[-1]
