@@ -89,7 +89,7 @@ def test_building_a_dataflow_touches_nothing() -> None:
 
 def test_lines_appear_where_stdout_was_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     """In a notebook, whose stdout is its own, the lines of a run appear in the cell."""
-    run_main(dataflow.replay("tests/recordings/BTC-EUR.jsonl", min_spread=-1))
+    run_main(dataflow.replay("tests/recordings/BTC-EUR.jsonl", min_spread=-1))  # type: ignore[no-untyped-call]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 200
     assert all(line.startswith("('BTC-EUR', OrderBookSummary(bid_price=") for line in lines)

@@ -32,7 +32,7 @@ def text(frames: list[bytes]) -> bytes:
 def messages(frames: list[bytes]) -> list[tuple[str, Message]]:
     """What a source gives of the frames; those that say nothing of a book are not among them."""
     decoded = [decode(frame) for frame in frames]
-    return [(m.product_id, m) for m in decoded if m is not None and hasattr(m, "product_id")]
+    return [(message.product_id, message) for message in decoded if isinstance(message, Message)]
 
 
 def write(path: Path, content: bytes) -> Path:

@@ -15,7 +15,7 @@ from orderbook.feed.errors import FeedError
 from orderbook.feed.session import SUBSCRIBE_CHUNK, Session, Timeouts
 from orderbook.feed.stats import FeedStats
 
-LEVELS = {
+LEVELS: dict[str, dict[str, object]] = {
     "snapshot": {"type": "snapshot", "bids": [["1", "1"]], "asks": [["2", "1"]]},
     "update": {"type": "l2update", "changes": [["buy", "1", "2"]]},
     "heartbeat": {"type": "heartbeat"},
