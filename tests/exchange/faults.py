@@ -65,24 +65,21 @@ async def ack_late(subscribe: Subscribe) -> None:
     subscribe.accept()
     await asyncio.sleep(subscribe.seconds)
     subscribe.acknowledge()
-    subscribe.begin()
-    subscribe.begin_others()
+    subscribe.begin_all()
 
 
 @fault(Subscribe)
 async def ack_missing(subscribe: Subscribe) -> None:
     """The snapshots and all that follows come without an acknowledgement."""
     subscribe.accept()
-    subscribe.begin()
-    subscribe.begin_others()
+    subscribe.begin_all()
 
 
 @fault(Subscribe)
 async def ack_after_snapshot(subscribe: Subscribe) -> None:
     """The acknowledgement comes after the snapshots."""
     subscribe.accept()
-    subscribe.begin()
-    subscribe.begin_others()
+    subscribe.begin_all()
     subscribe.acknowledge()
 
 

@@ -80,6 +80,11 @@ class Subscribe(AtOnce):
         """Send the snapshots of the subscribe's other products, and what follows them."""
         self.venue.begin(self.connection, self.others)
 
+    def begin_all(self) -> None:
+        """Send the snapshots of all, and what follows them."""
+        self.begin()
+        self.begin_others()
+
 
 @dataclass
 class Stream(AtOnce):
