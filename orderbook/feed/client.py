@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -12,7 +11,7 @@ from websockets.client import backoff
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from orderbook.coinbase.messages import Message
-from orderbook.feed.errors import Closed, FeedError, Unreachable
+from orderbook.feed.errors import Closed, FeedError, Stale, Unreachable
 from orderbook.feed.limiter import Limiter
 from orderbook.feed.session import Session
 from orderbook.feed.troubles import Troubles
@@ -114,7 +113,8 @@ class _Connection:
         self._requests = policy.requests
         self._websocket = websocket
         self._loop = asyncio.get_running_loop()
-        self._error: FeedError | None = None  # why it was given up
+        self._error: Exception | None = None  # why it was given up; a `FeedError`, or the unexpected
+        self._closing: asyncio.Task[None] | None = None
         self._has_request = asyncio.Event()
         self._has_request.set()
         session.connected(self._loop.time())
@@ -146,9 +146,6 @@ class _Connection:
         self._timer.cancel()
         self._sender.cancel()
         await self._websocket.close()
-        await asyncio.wait([self._sender])
-        if not self._sender.cancelled():
-            self._sender.result()  # raises the unexpected
 
     def resync(self, product_id: str, since: float, why: str) -> None:
         try:
@@ -158,12 +155,16 @@ class _Connection:
         else:
             self._has_request.set()
 
-    def _give_up(self, error: FeedError) -> None:
+    def _give_up(self, error: Exception) -> None:
+        """Have `receive` raise the error: at once, or when a connection that still speaks is closed."""
         self._error = error
-        self._websocket.transport.abort()
+        if isinstance(error, Stale):
+            self._websocket.transport.abort()
+        else:
+            self._closing = self._loop.create_task(self._websocket.close())
 
     async def _send_requests(self) -> None:
-        with suppress(ConnectionClosed):  # `receive` says so
+        try:
             while True:
                 await self._has_request.wait()
                 self._has_request.clear()
@@ -172,6 +173,10 @@ class _Connection:
                     if request := self._session.next_request(self._loop.time()):
                         await self._websocket.send(request)
                 self._set_timer()
+        except ConnectionClosed:
+            pass  # `receive` raises it too
+        except Exception as error:
+            self._give_up(error)
 
     # One timer a connection, for whatever is due first; it is set anew when it runs out, not at each frame.
 
@@ -186,9 +191,8 @@ class _Connection:
     def _check(self) -> None:
         try:
             self._session.check(self._loop.time())
-        except FeedError as error:
+            if self._session.has_request:
+                self._has_request.set()
+            self._set_timer()
+        except Exception as error:
             self._give_up(error)
-            return
-        if self._session.has_request:
-            self._has_request.set()
-        self._set_timer()

@@ -196,6 +196,8 @@ def test_renewal() -> None:
             check(exchange, client, *PRODUCTS)
             assert {(lost.kind, lost.delay) for lost in client.lost} == {(Refresh, 0.0)}
             assert client.stats[FAULTY].snapshots >= 2  # the first connection may be renewed at once
+            renewed = [c for c in exchange.connections if c.products and not c.open]
+            assert {(c.close_code, c.closed_by_client) for c in renewed} == {(1000, True)}
 
     asyncio.run(scenario())
 
