@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import bytewax.operators as op
@@ -118,7 +119,7 @@ def live(
     messages = op.input("input", dataflow, source)
     books: op.KeyedStream[Any]
     books = op.stateful_map("orderbook", messages, logged(metrics.watching(mapper)))
-    wide = op.filter("big_spread", books, lambda book: just_large_spread(book, chosen.min_spread))
+    wide = op.filter("big_spread", books, partial(just_large_spread, min_spread=chosen.min_spread))
     op.output("out", wide, lines)
     crossed = op.filter("crossed", books, is_crossed)
     op.output("resync", crossed, ResyncSink(source, chosen.crossed_after))
@@ -140,7 +141,7 @@ def replay(path: str = "tests/recordings", min_spread: float | None = None) -> D
     dataflow = Dataflow("orderbook")
     messages = op.input("input", dataflow, source)
     books = op.stateful_map("orderbook", messages, logged(metrics.watching(mapper)))
-    wide = op.filter("big_spread", books, lambda book: just_large_spread(book, chosen.min_spread))
+    wide = op.filter("big_spread", books, partial(just_large_spread, min_spread=chosen.min_spread))
     op.output("out", wide, lines)
     _start(shutdown, lines, metrics, lambda: _report(source, lines, shutdown))
     return dataflow

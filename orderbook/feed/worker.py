@@ -9,6 +9,7 @@ work, and all messages of a product take one way, so they stay in order.
 
 import asyncio
 import logging
+import selectors
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -46,7 +47,8 @@ class Worker:
         self._feeds: dict[str, Feed] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._arrived: list[tuple[str, Message]] = []
-        self._loop = asyncio.new_event_loop()
+        self._selector = _Selector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
         self._loop.set_default_executor(_DaemonThreads())
 
     def join(self, member: Member) -> None:
@@ -74,11 +76,15 @@ class Worker:
             raise StopIteration
         if not drives:
             return []
-        # One pass reads the sockets, the next one wakes who waits for what they brought.
-        self._loop.call_soon(self._loop.call_soon, self._loop.stop)
-        self._loop.run_forever()
+        self._run_once()  # reads the sockets
+        if self._selector.has_events:
+            self._run_once()  # wakes who waits for what they brought
         arrived, self._arrived = self._arrived, []
         return arrived
+
+    def _run_once(self) -> None:
+        self._loop.call_soon(self._loop.stop)
+        self._loop.run_forever()
 
     def resync(self, product_id: str, since: float, why: str) -> None:
         """Have the feed subscribe a product anew; see `Feed.resync`."""
@@ -121,6 +127,17 @@ class Worker:
             self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
+
+
+class _Selector(selectors.DefaultSelector):
+    """Selector that knows whether its last call found a socket ready."""
+
+    has_events = False
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(timeout)
+        self.has_events = bool(events)
+        return events
 
 
 class _DaemonThreads(ThreadPoolExecutor):
