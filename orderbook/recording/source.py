@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from orderbook.coinbase.exchange import decode
-from orderbook.coinbase.messages import BadFrame, Message, Snapshot
+from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot
 from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
@@ -94,10 +94,9 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
         self, path: Path, offset: int, line: int, file_of: dict[str, str], shutdown: Shutdown
     ) -> None:
         self.path = path
-        self.line = line  # how many were read, with those before a resume
+        self.line = self._resumed_at = line  # how many lines were read, with those before a resume
         self.resumed = offset > 0
         self.ended = False
-        self.frames = 0
         self.products: set[str] = set()
         self.synced: set[str] = set()  # the products of which a snapshot came
         self.first_time: str | None = None
@@ -132,51 +131,63 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
             raise StopIteration
         batch: list[tuple[str, Message]] = []
         try:
-            end = self._offset + BATCH_BYTES
-            while self._offset < end:
-                line = self._read_line()
-                if not line:
-                    if batch:
-                        break
-                    self.ended = True
-                    raise StopIteration
-                message = decode(line)
-                if isinstance(message, Message):
-                    product_id = message.product_id
-                    if product_id not in self.products:
-                        self._add(product_id)
-                    if type(message) is Snapshot:
-                        self.synced.add(product_id)
-                    batch.append((product_id, message))
-                self._offset += len(line)
-                self.line += 1
-                self.frames += 1
+            self._read_into(batch)
         except (BadFrame, OSError, zlib.error) as error:
             self._wrong = str(error)
         if batch:
             self.first_time = self.first_time or batch[0][1].time
             self.last_time = batch[-1][1].time or self.last_time
+        elif self.ended:
+            raise StopIteration
         return batch
+
+    def _read_into(self, batch: list[tuple[str, Message]]) -> None:
+        if self.ended:
+            return
+        readline, products, offset, line_number = self._file.readline, self.products, self._offset, self.line
+        end = offset + BATCH_BYTES
+        try:
+            while offset < end:
+                line = readline()
+                if not line.endswith(b"\n") and not self._is_whole(line):
+                    self.ended = True
+                    break
+                message = decode(line)
+                if type(message) is L2Update or isinstance(message, Message):  # the second takes 0.2 µs
+                    product_id = message.product_id
+                    if product_id not in products:
+                        self._add(product_id)
+                    if type(message) is Snapshot:
+                        self.synced.add(product_id)
+                    batch.append((product_id, message))
+                offset += len(line)
+                line_number += 1
+        except EOFError:  # a gzip file that stops before its end
+            self._truncated = self.ended = True
+        finally:
+            self._offset, self.line = offset, line_number
+        if self._truncated:
+            log.warning("%s:%d: the last line is truncated; left out", self.path, self.line + 1)
+
+    def _is_whole(self, line: bytes) -> bool:
+        """Whether there is a last line, though it has no newline, and a crash has not truncated it."""
+        try:
+            if line:
+                decode(line)
+        except BadFrame:
+            self._truncated = True
+            return False
+        return bool(line)
+
+    @property
+    def frames(self) -> int:
+        """How many lines were read."""
+        return self.line - self._resumed_at
 
     def _add(self, product_id: str) -> None:
         if self._file_of.setdefault(product_id, self._name) != self._name:
             raise BadFrame(f"{product_id} is in {self._file_of[product_id]} too")
         self.products.add(product_id)
-
-    def _read_line(self) -> bytes:
-        """The next line, empty at the end; a last line that a crash has truncated is logged and left out."""
-        if self._truncated:
-            return b""
-        try:
-            line = self._file.readline()
-            if line.endswith(b"\n") or not line:
-                return line
-            decode(line)  # the last newline may have been lost without the rest
-        except (EOFError, BadFrame):  # EOFError: a gzip file that stops before its end
-            log.warning("%s:%d: the last line is truncated; left out", self.path, self.line + 1)
-            self._truncated = True
-            return b""
-        return line
 
     def snapshot(self) -> tuple[int, int]:
         """Where to resume: the byte offset and the number of lines before it."""
