@@ -12,7 +12,7 @@ import pytest
 from tests.exchange.market import Market
 from tests.support.oracle import lines
 from tests.support.processes import ROOT, Finished, by_product, run, start
-from tests.unit.test_lines import Pipe
+from tests.support.pipe import Pipe
 
 RECORDINGS = sorted((ROOT / "tests/recordings").glob("*.jsonl*"))
 WORKERS = pytest.mark.parametrize("workers", ["1", "4"])
@@ -224,7 +224,7 @@ def test_signal_while_nobody_reads(long_recording: Path, workers: str) -> None:
     pipe = Pipe()
     arguments = [f"dataflow:replay('{long_recording}', min_spread=-1)", "-w", workers]
     with start(arguments, stdout=pipe.writer) as process:
-        pipe.wait_till_full()
+        pipe.wait_until_full()
         process.interrupt(signal.SIGTERM)
         finished = process.wait(WITHIN)
     assert finished.code == 128 + signal.SIGTERM
