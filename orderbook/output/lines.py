@@ -47,7 +47,7 @@ class LineSink(DynamicSink[object]):
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "LinePartition | StreamPartition":
         if self._descriptor is not None:
             return LinePartition(self, self._descriptor, self._shutdown)
-        if sys.stdout is not sys.__stdout__:
+        if sys.stdout is not None and sys.stdout is not sys.__stdout__:
             return StreamPartition(self, sys.stdout)
         return LinePartition(self, _stdout_descriptor(), self._shutdown)
 
@@ -67,6 +67,7 @@ class StreamPartition(StatelessSinkPartition[object]):
 
     @logged
     def write_batch(self, items: list[object]) -> None:
+        """Write a batch's lines."""
         with _stdout:
             self._stream.write("".join(f"{item}\n" for item in items))
             self._sink.lines += len(items)

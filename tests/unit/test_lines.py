@@ -217,3 +217,11 @@ def test_lines_go_to_a_stdout_that_was_replaced() -> None:
         lines.write_batch(batch("b", 1))
     assert cell.getvalue().encode() == lines_of(batch("a", 3) + batch("b", 1))
     assert sink.lines == 4
+
+
+def test_a_closed_stdout_is_said_before_the_run() -> None:
+    """Where stdout is closed, as by `>&-`, the run ends before it starts, with one line."""
+    sink = LineSink(Shutdown())
+    for attempt in (sink.claim_stdout, lambda: sink.build("out", 0, 1)):
+        with redirect_stdout(None), pytest.raises(SystemExit, match="stdout is closed"):
+            attempt()

@@ -1,9 +1,6 @@
-"""Recordings: what is kept is what came, and what is read back is what was kept."""
+"""Source of a replay: recordings come back as the messages that they were, or the replay says why not."""
 
-import gzip
 import re
-import resource
-import signal
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +10,10 @@ from pytest import LogCaptureFixture as Log
 
 from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import Message
-from orderbook.recording.recorder import Recorder
 from orderbook.recording.source import RecordingPartition, RecordingSource
 from orderbook.shutdown import Shutdown
 from tests.exchange.market import Market
+from tests.support.recordings import logged, text, write
 
 BTC = Market("BTC-USD", 1, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)
 ETH = Market("ETH-USD", 1, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)
@@ -24,21 +21,10 @@ FRAMES = [BTC.snapshot(), *(BTC.update() for _ in range(40)), BTC.heartbeat(), B
 BAD = b'{"type":"l2update","product_id":"BTC-USD","changes":[["buy","-5","1"]]}'
 
 
-def text(frames: list[bytes]) -> bytes:
-    """The frames as they stand in a recording."""
-    return b"".join(frame + b"\n" for frame in frames)
-
-
 def messages(frames: list[bytes]) -> list[tuple[str, Message]]:
-    """What a source gives of the frames; those that say nothing of a book are not among them."""
+    """What a source gives of the frames: the messages of products."""
     decoded = [decode(frame) for frame in frames]
     return [(message.product_id, message) for message in decoded if isinstance(message, Message)]
-
-
-def write(path: Path, content: bytes) -> Path:
-    """A recording with this content, compressed where its name says so."""
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-    return path
 
 
 OPENED: list[RecordingPartition] = []
@@ -64,7 +50,7 @@ def open_part(path: Path, shutdown: Shutdown, state: tuple[int, int] | None = No
 
 
 def rest(partition: RecordingPartition) -> list[tuple[str, Message]]:
-    """All that a partition gives until it says that it is at its end."""
+    """All that a partition gives until its end."""
     given = []
     for _ in range(10_000):
         try:
@@ -75,83 +61,8 @@ def rest(partition: RecordingPartition) -> list[tuple[str, Message]]:
     raise AssertionError("the partition does not end")
 
 
-def said(caplog: Log) -> list[tuple[str, str]]:
-    """What was said to people: level and text."""
-    return [(record.levelname, record.getMessage()) for record in caplog.records]
-
-
-def test_recorder_appends_frames_in_order(tmp_path: Path) -> None:
-    """Each frame is a line, raw, in their order; what comes after a close is not recorded, and no error."""
-    for part in (FRAMES[:20], FRAMES[20:]):
-        recorder = Recorder(str(tmp_path), "BTC-USD")
-        for frame in part:
-            recorder.write(frame)
-        recorder.close()
-        recorder.write(FRAMES[0])
-        recorder.close()
-    assert (tmp_path / "BTC-USD.jsonl").read_bytes() == text(FRAMES)
-
-
-@pytest.mark.parametrize("whole", [FRAMES, []], ids=["lines", "no line"])
-@pytest.mark.parametrize("cut", [0, 1, 80, 200_000])  # the last is more than what is read at once
-def test_reopening_removes_a_line_cut_short(
-    tmp_path: Path, caplog: Log, whole: list[bytes], cut: int
-) -> None:
-    """A crash cuts the last line; the next run removes that line, only that, and says so."""
-    path = write(tmp_path / "BTC-USD.jsonl", text(whole) + b"[" * cut)
-    Recorder(str(tmp_path), "BTC-USD").close()
-    assert path.read_bytes() == text(whole)
-    assert [level for level, _ in said(caplog)] == (["WARNING"] if cut else [])
-    assert all(str(path) in message and f" {cut} " in message for _, message in said(caplog))
-
-
-def test_second_recorder_of_a_file_is_refused(tmp_path: Path) -> None:
-    """Two runs that record into one file would mix two streams: one is refused until the other ends."""
-    first = Recorder(str(tmp_path), "BTC-USD")
-    first.write(FRAMES[0])
-    with pytest.raises(OSError, match=re.escape(str(first.path))):
-        Recorder(str(tmp_path), "BTC-USD")
-    Recorder(str(tmp_path), "ETH-USD").close()
-    first.write(FRAMES[1])
-    first.close()
-    Recorder(str(tmp_path), "BTC-USD").close()
-    assert first.path.read_bytes() == text(FRAMES[:2])
-
-
-def test_frame_with_newlines_stays_one_line(tmp_path: Path) -> None:
-    """A newline is white space in JSON, and would break a line of a recording."""
-    frame = FRAMES[0].replace(b",", b",\n").replace(b":[", b":\r\n[")
-    recorder = Recorder(str(tmp_path), "BTC-USD")
-    recorder.write(frame)
-    recorder.close()
-    recorded = recorder.path.read_bytes()
-    assert recorded.count(b"\n") == 1
-    assert decode(recorded) == decode(frame) == decode(FRAMES[0])
-
-
-def test_full_disk_ends_a_recording_at_a_whole_line(tmp_path: Path, caplog: Log) -> None:
-    """A disk that takes half a frame keeps the whole ones; the recording ends, says so once, and no more."""
-    recorder = Recorder(str(tmp_path), "BTC-USD")
-    recorder.write(FRAMES[0])
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # The kernel's own way to refuse a write in its middle, as a full disk does.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(FRAMES[0]) + 20, hard))
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        for frame in FRAMES[1:4]:
-            recorder.write(frame)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
-    recorder.write(FRAMES[4])
-    assert recorder.path.read_bytes() == text(FRAMES[:1])
-    [(level, message)] = said(caplog)
-    assert level == "ERROR"
-    assert str(recorder.path) in message
-
-
 def test_a_folder_is_a_part_a_recording(tmp_path: Path) -> None:
-    """A folder's recordings are the parts, plain and compressed; other files in it are none."""
+    """The parts are a folder's recordings, plain and compressed, or the one file; other files are none."""
     for name in ("ETH-USD.jsonl", "BTC-USD.jsonl.gz"):
         write(tmp_path / name, text(FRAMES))
     for name in ("README.md", "BTC-USD.json", "notes.gz"):
@@ -183,7 +94,7 @@ KINDS = pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 
 @KINDS
 def test_partition_gives_what_decoding_each_line_gives(tmp_path: Path, name: str) -> None:
-    """All lines' messages in order, products mixed; types that say nothing of a book are passed over."""
+    """A partition gives all lines' messages in order, products mixed, and passes over other types."""
     ack = b'{"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["BTC-USD"]}]}'
     frames = [ack, *FRAMES, BTC.match(), ETH.snapshot(), *(ETH.update() for _ in range(2_000)), ETH.match()]
     frames += [BTC.update(), b'{"type":"error","message":"Slow down"}', ETH.heartbeat()]
@@ -197,7 +108,7 @@ def test_partition_gives_what_decoding_each_line_gives(tmp_path: Path, name: str
 
 @KINDS
 def test_resume_at_any_line_loses_and_repeats_nothing(tmp_path: Path, name: str) -> None:
-    """A partition built from a snapshot's state goes on right behind what was given before it."""
+    """A partition built from a snapshot's state goes on right behind the messages before it, at any line."""
     path = write(tmp_path / name, text(FRAMES))
     for line in range(len(FRAMES) + 1):
         left = open_part(write(tmp_path / f"part-{name}", text(FRAMES[:line])), Shutdown())
@@ -207,7 +118,7 @@ def test_resume_at_any_line_loses_and_repeats_nothing(tmp_path: Path, name: str)
 
 @KINDS
 def test_resume_after_each_batch_loses_and_repeats_nothing(tmp_path: Path, name: str) -> None:
-    """So it does between any two polls of a long recording, and the state counts its bytes and lines."""
+    """A long recording may be left and resumed between any two polls; the state counts bytes and lines."""
     frames = [BTC.snapshot(), *(BTC.update() for _ in range(1_000))]
     path = write(tmp_path / name, text(frames))
     given: list[tuple[str, Message]] = []
@@ -224,26 +135,26 @@ def test_resume_after_each_batch_loses_and_repeats_nothing(tmp_path: Path, name:
 
 @KINDS
 def test_resume_on_another_file_is_an_error(tmp_path: Path, caplog: Log, name: str) -> None:
-    """A file that has no line's end where the place is, or is shorter, is not the one that was left there."""
+    """Resuming is refused on a file that is shorter, or has no end of a line where the other was left."""
     place = len(text(FRAMES[:3]))
     for other in (text(FRAMES[:2]), b" " + text(FRAMES)):
         caplog.clear()
         shutdown = Shutdown()
         assert rest(open_part(write(tmp_path / name, other), shutdown, (place, 3))) == []
         assert shutdown.code == 1
-        [(level, message)] = said(caplog)
+        [(level, message)] = logged(caplog)
         assert level == "ERROR"
         assert message.startswith(f"{tmp_path / name}:4: ")
 
 
 @KINDS
 def test_resume_behind_a_last_line_without_newline(tmp_path: Path, caplog: Log, name: str) -> None:
-    """A recording that ends without a newline, and is at its end, has nothing more to give, and no fault."""
+    """A recording without a last newline can be resumed at its end: no message, no error."""
     path = write(tmp_path / name, text(FRAMES)[:-1])
     partition = open_part(path, Shutdown())
     rest(partition)
     assert rest(open_part(path, shutdown := Shutdown(), partition.snapshot())) == []
-    assert (said(caplog), shutdown.requested) == ([], False)
+    assert (logged(caplog), shutdown.requested) == ([], False)
 
 
 @KINDS
@@ -252,7 +163,7 @@ def test_resume_behind_a_last_line_without_newline(tmp_path: Path, caplog: Log, 
 def test_bad_line_ends_the_run(
     tmp_path: Path, caplog: Log, name: str, bad: bytes, resumed: int, before: int
 ) -> None:
-    """All before a bad line is given; then `file:line: what is wrong` is said, and the run ends with 1."""
+    """A bad line ends the run with 1 and `file:line: what is wrong`, once all messages before it are out."""
     path = write(tmp_path / name, text([*FRAMES[:before], bad, *FRAMES[before:]]))
     shutdown = Shutdown()
     partition = open_part(path, shutdown, (len(text(FRAMES[:resumed])), resumed))
@@ -260,7 +171,7 @@ def test_bad_line_ends_the_run(
     assert not shutdown.requested
     assert rest(partition) == []
     assert shutdown.code == 1
-    [(level, message)] = said(caplog)
+    [(level, message)] = logged(caplog)
     assert level == "ERROR"
     assert message.startswith(f"{path}:{before + 1}: ")
     assert repr(bad)[2:-1] in message or "'-5'" in message
@@ -268,35 +179,35 @@ def test_bad_line_ends_the_run(
 
 @pytest.mark.parametrize("damage", ["checksum", "no gzip"])
 def test_damaged_gzip_ends_the_run(tmp_path: Path, caplog: Log, damage: str) -> None:
-    """So does a damaged file, or one that is not compressed: what comes before the damage is given."""
+    """A damaged gzip file, or one that is none, ends the run with 1, once the messages before it are out."""
     path = write(tmp_path / "a.jsonl.gz", text(FRAMES))
     content = path.read_bytes()
     path.write_bytes(text(FRAMES) if damage == "no gzip" else content[:-8] + bytes(4) + content[-4:])
     given = rest(open_part(path, shutdown := Shutdown()))
     assert given == ([] if damage == "no gzip" else messages(FRAMES))
     assert shutdown.code == 1
-    [(level, message)] = said(caplog)
+    [(level, message)] = logged(caplog)
     assert level == "ERROR"
     assert message.startswith(f"{path}:{len(given) + 1}: ")
 
 
 @pytest.mark.parametrize("last", [FRAMES[1], BTC.match(), BAD], ids=["update", "match", "bad"])
-def test_last_line_cut_short_is_said_and_left_out(tmp_path: Path, caplog: Log, last: bytes) -> None:
-    """A crash cuts the last line, at any of its bytes: that is no error, and all before it is given."""
+def test_truncated_last_line_is_left_out(tmp_path: Path, caplog: Log, last: bytes) -> None:
+    """A last line that a crash truncated, at any byte, is left out with a warning; the run goes on."""
     for end in range(1, len(last), 7):
         caplog.clear()
         shutdown = Shutdown()
         path = write(tmp_path / "a.jsonl", text(FRAMES) + last[:end])
         assert rest(open_part(path, shutdown)) == messages(FRAMES)
         assert not shutdown.requested
-        [(level, message)] = said(caplog)
+        [(level, message)] = logged(caplog)
         assert level == "WARNING"
         assert message.startswith(f"{path}:{len(FRAMES) + 1}: ")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_gzip_cut_short_is_said_and_left_out(tmp_path: Path, caplog: Log, share: float) -> None:
-    """Of a compressed file that lost its end, each line that is whole is given, and the rest said, once."""
+def test_truncated_gzip_gives_its_whole_lines(tmp_path: Path, caplog: Log, share: float) -> None:
+    """A compressed file without its end gives each whole line, and one warning for the rest."""
     frames = [BTC.snapshot(), *(BTC.update() for _ in range(3_000))]
     path = write(tmp_path / "a.jsonl.gz", text(frames))
     kept = path.read_bytes()[: int(path.stat().st_size * share)]
@@ -305,20 +216,20 @@ def test_gzip_cut_short_is_said_and_left_out(tmp_path: Path, caplog: Log, share:
     shutdown = Shutdown()
     assert rest(open_part(path, shutdown)) == messages(frames[:whole])
     assert not shutdown.requested
-    assert [level for level, _ in said(caplog)] == ["WARNING"]
-    assert f"{path}:{whole + 1}: " in said(caplog)[0][1]
+    assert [level for level, _ in logged(caplog)] == ["WARNING"]
+    assert f"{path}:{whole + 1}: " in logged(caplog)[0][1]
 
 
 @KINDS
 def test_whole_last_line_without_newline_is_used(tmp_path: Path, caplog: Log, name: str) -> None:
-    """An editor may have taken the last newline away; nothing is lost by that, and nothing said."""
+    """A last line without its newline, which an editor may have removed, is read as any other."""
     path = write(tmp_path / name, text(FRAMES)[:-1])
     assert rest(open_part(path, Shutdown())) == messages(FRAMES)
-    assert said(caplog) == []
+    assert logged(caplog) == []
 
 
 def test_product_in_two_files_is_an_error_that_names_both(tmp_path: Path, caplog: Log) -> None:
-    """Two files are read side by side, so their changes would mix in the one book of a product."""
+    """A product in two files, whose changes would mix in its book, ends the run; the error names both."""
     write(tmp_path / "one.jsonl", text([ETH.snapshot(), *FRAMES]))
     write(tmp_path / "two.jsonl.gz", text(FRAMES))
     shutdown = Shutdown()
@@ -327,13 +238,13 @@ def test_product_in_two_files_is_an_error_that_names_both(tmp_path: Path, caplog
     assert one.next_batch() == messages([ETH.snapshot(), *FRAMES])
     assert rest(two) == []
     assert shutdown.code == 1
-    [(level, message)] = said(caplog)
+    [(level, message)] = logged(caplog)
     assert level == "ERROR"
     assert all(word in message for word in ("one.jsonl", "two.jsonl.gz:1:", "BTC-USD"))
 
 
-def test_partition_ends_when_the_run_ends(tmp_path: Path) -> None:
-    """Once the run ends, for whatever reason, the next poll is the last, however much there is to read."""
+def test_partition_ends_at_the_shutdown(tmp_path: Path) -> None:
+    """After a shutdown was requested, the next poll is the last, however much there is to read."""
     partition = open_part(write(tmp_path / "a.jsonl", text(FRAMES * 1_000)), shutdown := Shutdown())
     assert partition.next_batch()
     shutdown.request(0)
@@ -342,7 +253,7 @@ def test_partition_ends_when_the_run_ends(tmp_path: Path) -> None:
 
 
 def test_report_says_what_was_replayed(tmp_path: Path) -> None:
-    """Frames, products and the span of their times; and the last line of a file that is not at its end."""
+    """The report has frames, products, the span of times, and the line at which each incomplete file is."""
     write(tmp_path / "a.jsonl", text(FRAMES))
     write(tmp_path / "b.jsonl", text([ETH.snapshot(), *(ETH.update() for _ in range(2_000))]))
     source = RecordingSource(str(tmp_path), Shutdown())
@@ -362,15 +273,15 @@ def test_report_says_what_was_replayed(tmp_path: Path) -> None:
     ("frames", "resumed", "products"),
     [
         ([BTC.update(), ETH.update()], False, ["BTC-USD", "ETH-USD"]),
-        ([BTC.update(), ETH.snapshot()], False, []),  # a line is logged where it is missing, and no more
-        ([BTC.update(), BTC.update()], True, []),  # the snapshot was before
+        ([BTC.update(), ETH.snapshot()], False, []),
+        ([BTC.update(), BTC.update()], True, []),
         ([b'{"type":"subscriptions","channels":[]}'], False, []),
     ],
 )
 def test_recording_without_snapshot(
     tmp_path: Path, frames: list[bytes], resumed: bool, products: list[str]
 ) -> None:
-    """A recording in which no snapshot comes has no book, so no line: its products are told apart."""
+    """The products are named where no snapshot came of any; a resumed file had its snapshot before."""
     source = RecordingSource(str(write(tmp_path / "a.jsonl", text(frames))), Shutdown())
     state = (len(frames[0]) + 1, 1) if resumed else None
     rest(build(source, "a.jsonl", state))
