@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.processes import ROOT
+pytest.register_assert_rewrite("tests.support", "tests.stress")  # a failed assert there shows its values too
 
 # On a machine that is busy elsewhere an example is slow, not wrong.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -15,9 +15,9 @@ settings.load_profile("short")
 
 
 @pytest.fixture(scope="session")
-def capture() -> Path:
+def capture(pytestconfig: pytest.Config) -> Path:
     """A minute of the real feed; it is not part of the project, so a clone alone does without."""
-    path = ROOT.parent / "shared/captures/coinbase-level2_batch-2026-07-07.jsonl"
+    path = pytestconfig.rootpath.resolve().parent / "shared/captures/coinbase-level2_batch-2026-07-07.jsonl"
     if not path.exists():
         pytest.skip(f"the real capture is not here: {path}")
     return path

@@ -25,9 +25,9 @@ ANEW = "anew"  # is subscribed anew, on the connection on which it happened
 RECOVERS = "recovers"  # by itself, on a new connection
 
 # Seconds until lines are right again, once a client has given a connection or a subscription up: up to 1 for
-# the delay before the next attempt, up to 1 more for each that fails, and 4 for a busy machine.
-AT_NEXT = 1 + 4.0
-AT_SECOND = 1 + 1 + 4.0
+# the delay before the next attempt, up to 1 more for each that fails, and 8 for a busy machine.
+AT_NEXT = 1 + 8.0
+AT_SECOND = 1 + 1 + 8.0
 
 
 class Row(NamedTuple):
