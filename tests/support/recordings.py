@@ -6,6 +6,25 @@ from pathlib import Path
 
 from pytest import LogCaptureFixture
 
+from tests.exchange.market import Market
+from tests.support.processes import ROOT
+
+RECORDINGS = sorted((ROOT / "tests/recordings").glob("*.jsonl*"))  # those that come with the project
+
+
+def market(product_id: str, updates: int = 60) -> list[bytes]:
+    """Frames of a small market: a snapshot, short updates, a heartbeat; each time the same."""
+    market = Market(product_id, 7, levels=30, mid=800, spread_ticks=80, gap_ticks=9, clock=lambda: 0.0)
+    return [market.snapshot(), *(market.update(4) for _ in range(updates)), market.heartbeat()]
+
+
+def frames_of(paths: Iterable[Path]) -> list[bytes]:
+    """All frames of these recordings."""
+    contents = [
+        gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes() for path in paths
+    ]
+    return [frame for content in contents for frame in content.splitlines()]
+
 
 def text(frames: Iterable[bytes]) -> bytes:
     """The frames as they stand in a recording."""
