@@ -50,7 +50,7 @@ def test_no_lag(sent: str | None) -> None:
 def test_counting_costs_little() -> None:
     """A message's lag costs about a microsecond; this only bars a hundred."""
     stats, sent = FeedStats(), NOW.isoformat()
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(1000):
         stats.observe_lag(sent, NOW.timestamp())
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.1
