@@ -5,6 +5,9 @@ import gc
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
+from functools import cached_property
+from ssl import create_default_context
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import backoff
@@ -39,6 +42,11 @@ class Policy:
     troubles: Troubles
     open_timeout: float = 5.0
     reconnect_delays: Callable[[], Generator[float]] = reconnect_delays
+
+    @cached_property
+    def tls(self) -> dict[str, Any]:
+        """One TLS context for all connects: to read the system's certificates takes some 20 ms each time."""
+        return {"ssl": create_default_context()} if self.url.startswith("wss:") else {}
 
 
 class Feed:
@@ -99,6 +107,7 @@ async def _connect(policy: Policy) -> ClientConnection:
             close_timeout=CLOSE_TIMEOUT,
             ping_interval=None,  # the exchange's heartbeats show more: that its market data is alive
             max_size=MAX_SIZE,
+            **policy.tls,
         )
     except (OSError, WebSocketException, ValueError, ImportError) as error:
         # ValueError: a redirect or a proxy with an address that is none; ImportError: a SOCKS proxy.
