@@ -87,7 +87,7 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int
 class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int, int]]):
     """A file's messages, from a byte offset on, as fast as they are asked for.
 
-    `file_of` tells, for all partitions of the process, which file a product was found in.
+    `file_of` has the file that each product was found in, for all partitions of the process.
     """
 
     def __init__(

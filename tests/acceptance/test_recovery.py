@@ -1,11 +1,7 @@
 """Replays with recovery, ended before their end and started again: no line is lost, none is wrong."""
 
-import fcntl
-import os
 import shutil
 import signal
-import sys
-import termios
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -14,8 +10,8 @@ import pytest
 
 from tests.stress.kill import DURATION, attempt, check, kill_and_resume, record
 from tests.support.live import end
+from tests.support.pipe import Pipe
 from tests.support.processes import ROOT, run, start
-from tests.support.waiting import wait_until
 
 Recordings = tuple[Path, dict[str, list[str]]]
 
@@ -57,27 +53,15 @@ def test_ended_while_nobody_reads(recordings: Recordings, tmp_path: Path) -> Non
     """A signal ends a replay whose reader stands still; resumed, it prints what the reader did not get."""
     folder, expected = recordings
     run([str(tmp_path), "2"], module="bytewax.recovery")
-    reader, writer = os.pipe()
-    with open(reader, "rb") as pipe:
-        with open(writer, "wb") as ours:
-            process = start(replay(folder, tmp_path), stdout=ours)
-        with process:
-            wait_until_full(reader)
-            end(process, code=130)
-        begun = pipe.read().decode()
+    pipe = Pipe()
+    with start(replay(folder, tmp_path), stdout=pipe.writer) as process:
+        pipe.wait_until_full()
+        end(process, code=130)
+    pipe.read_all()
+    begun = pipe.close().decode()
     resumed = run(replay(folder, tmp_path))
     assert resumed.code == 0
     check(expected, [begun, resumed.stdout])
-
-
-def wait_until_full(pipe: int) -> None:
-    """Wait until a pipe has no room for more output."""
-    size = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
-
-    def waiting() -> int:
-        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
-
-    wait_until(lambda: waiting() >= size * 0.9)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +82,7 @@ def test_at_its_end(used: Path) -> None:
     assert (again.code, again.stdout) == (0, "")
 
 
-def cut(part: Path) -> None:
+def truncate(part: Path) -> None:
     part.write_bytes(part.read_bytes()[:5_000])
 
 
@@ -109,7 +93,7 @@ def cut(part: Path) -> None:
         (lambda folder: shutil.rmtree(folder / "recovery"), "does not exist"),
         (lambda folder: [part.unlink() for part in folder.glob("recovery/*")], "No recovery partitions"),
         (lambda folder: Path(folder, "recovery/part-0.sqlite3").unlink(), "Missing recovery partitions"),
-        (lambda folder: cut(folder / "recovery/part-0.sqlite3"), "DatabaseCorrupt"),
+        (lambda folder: truncate(folder / "recovery/part-0.sqlite3"), "DatabaseCorrupt"),
         (
             lambda folder: Path(folder, "recordings/BTC-EUR.jsonl").rename(folder / "recordings/x.jsonl"),
             "BTC-EUR.jsonl",

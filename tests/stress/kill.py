@@ -1,13 +1,12 @@
-"""A replay with recovery, killed at random moments and started again until it has come to its end.
+"""Replays with recovery, killed at random moments and resumed until they have come to their end.
 
     python -m tests.stress.kill 50
 
 makes 50 such runs (a number of runs, then, if wanted, a seed), prints what it did, and exits with 1
-where a line was lost, or one was wrong. Who reads the lines of a run that is to be killed is slow, so
-that a replay of a moment takes seconds, and some of its epochs are over by then.
+where a line was lost, or one was wrong. The lines of a run that is to be killed are read slowly, so that
+a replay of a moment takes seconds, and some of its epochs are over by then.
 """
 
-import gzip
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from threading import Timer
 from tests.exchange.market import market
 from tests.support.oracle import lines
 from tests.support.processes import by_product, run, start
+from tests.support.recordings import text, write
 
 PRODUCTS = ("BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR")
 UPDATES = 3_000  # a product
@@ -27,17 +27,14 @@ DURATION = 4.0  # seconds that a replay takes from its first line on; epochs tak
 
 
 def record(folder: Path, seed: int) -> dict[str, list[str]]:
-    """Make recordings of four markets, one of them packed; answers the lines that they must bring."""
+    """Make recordings of four markets, one of them compressed; answers the lines that they must bring."""
     expected: dict[str, list[str]] = {}
     for product in PRODUCTS:
         source = market(product, seed, levels=60)
         frames = [source.snapshot(), *(source.update() for _ in range(UPDATES))]
         expected |= lines(frames)
-        text = b"".join(frame + b"\n" for frame in frames)
-        if product == PRODUCTS[0]:
-            Path(folder, f"{product}.jsonl.gz").write_bytes(gzip.compress(text, 1))
-        else:
-            Path(folder, f"{product}.jsonl").write_bytes(text)
+        suffix = ".jsonl.gz" if product == PRODUCTS[0] else ".jsonl"
+        write(folder / f"{product}{suffix}", text(frames))
     return expected
 
 
@@ -46,8 +43,8 @@ def attempt(
 ) -> tuple[int, str]:
     """Run until the end, or until it is sent a signal after so many seconds; its exit code and its lines.
 
-    `size` is how many bytes a whole replay prints. Only who means to end it early reads slowly. A
-    SIGKILL may come before the first line; for any other signal the seconds count from there on.
+    `size` is how many bytes a whole replay prints. The lines of a run that is to be ended early are read
+    slowly. A SIGKILL may come before the first line; for any other signal the seconds count from there on.
     """
     reader, writer = os.pipe()
     with open(reader, "rb", buffering=0) as pipe:
@@ -58,12 +55,12 @@ def attempt(
             if seconds is not None and number == signal.SIGKILL:
                 timer.start()
             output = b""
-            while piece := pipe.read(16_384):
+            while chunk := pipe.read(16_384):
                 if seconds is not None and number != signal.SIGKILL and not output:
                     timer.start()
-                output += piece
+                output += chunk
                 if seconds is not None:
-                    time.sleep(len(piece) / size * DURATION)
+                    time.sleep(len(chunk) / size * DURATION)
             timer.cancel()
             return process.wait().code, output.decode()
 
@@ -89,7 +86,7 @@ def check(expected: dict[str, list[str]], outputs: list[str]) -> list[int]:
 
 
 def kill_and_resume(folder: Path, expected: dict[str, list[str]], seed: int, kills: int) -> list[str]:
-    """One run, killed so often, with a number of workers that may change; answers what was done."""
+    """Kill and resume one replay so often, by a number of workers that may change; answers what was done."""
     random = Random(seed)
     size = sum(len(line) + 1 for listed in expected.values() for line in listed)
     did, outputs = [], []

@@ -1,6 +1,6 @@
-"""The naive judge: what must be printed for a stream of frames, in the plainest words.
+"""Naive oracle: the lines that a stream of frames must bring, by the plainest means.
 
-It shares nothing with the code it judges: `json`, a dict a side, `min`, `max` and `Decimal`.
+It shares nothing with the code that it judges: `json`, a dict a side, `min`, `max` and `Decimal`.
 """
 
 import json
@@ -22,7 +22,7 @@ class Top(NamedTuple):
 
 
 class Oracle:
-    """The book of one product, judged after each frame.
+    """The true book of one product, after each frame.
 
     A snapshot or update costs one pass over all levels; any other frame costs its decoding.
     """
@@ -34,7 +34,7 @@ class Oracle:
         self.live = False
 
     def apply(self, frame: bytes) -> str | None:
-        """Take in a frame; return the line that it must bring to stdout, if any.
+        """Apply a frame; return the line that it must bring to stdout, if any.
 
         Every line that a summary gives is returned, however narrow its spread. Raises
         `ValueError` for a frame that can't be trusted, and leaves the book as it was.
@@ -43,7 +43,7 @@ class Oracle:
         return None if top is None else line(self.product_id, top)
 
     def judge(self, frame: bytes) -> Top | None:
-        """Take in a frame; return the top of the book after it, if the frame changes books."""
+        """Apply a frame; return the top of the book after it, if the frame is one that changes books."""
         message = decoded(frame)
         if message["type"] not in ("snapshot", "l2update"):
             return None
