@@ -41,15 +41,17 @@ def outage(products: int, seconds: float, patience: float, connections: int = 16
         judged.run(settings(exchange, CONNECTIONS=str(connections))) as process,
     ):
 
-        def all_live() -> bool:
-            return all(is_live(exchange, judged, product) for product in listed)
+        def all_live(connection: int) -> bool:
+            """Whether a line of each product came of this connection or a later one."""
+            return all(judged.witnesses[product].printed_from(connection) for product in listed)
 
-        wait_until(all_live)
+        wait_until(lambda: all_live(0))
+        first = len(exchange.connections)
         exchange.away(seconds)
         wait_until(lambda: exchange.listening, seconds + DEADLINE)
         back, took = time.monotonic(), math.inf
         with suppress(TimeoutError):
-            wait_until(all_live, patience)
+            wait_until(lambda: all_live(first), patience)
             took = time.monotonic() - back
         exchange.pause()
         with suppress(TimeoutError):
@@ -58,11 +60,6 @@ def outage(products: int, seconds: float, patience: float, connections: int = 16
         (finished,) = end(process)
     late = [f"{name}: its last lines are missing" for name in listed if not judged.is_up_to_date(name)]
     return Outage(took, exchange.attempts, requests, judged.wrong() + late, finished.stderr)
-
-
-def is_live(exchange: Exchange, judged: Judged, product: str) -> bool:
-    """Whether a product has a connection, and a line of it was printed."""
-    return any(judged.witnesses[product].last_printed(c.number) for c in exchange.live(product))
 
 
 def excess(moments: list[float], rate: float, burst: float) -> float:

@@ -90,6 +90,15 @@ class Witness:
             [(subscription, place)] = self._at
             self.stretches[subscription].lines.pop(place - 2, None)
 
+    def printed_from(self, connection: int) -> bool:
+        """Whether a line came of this connection, by number, or of a later one."""
+        with self._lock:
+            return any(
+                stretch.last_printed
+                for (number, _), stretch in self.stretches.items()
+                if number >= connection
+            )
+
     def last_printed(self, connection: int, subscription: int | None = None) -> float:
         """`time.monotonic()` of the last line of a connection, or of one subscription of it; 0 if none."""
         with self._lock:
