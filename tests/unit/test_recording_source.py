@@ -267,6 +267,9 @@ def test_report_says_what_was_replayed(tmp_path: Path) -> None:
     )
     rest(two)
     assert source.report() == f"{len(FRAMES) + 2_001} frames of 2 products from {time} to {time}"
+    resumed = RecordingSource(str(tmp_path / "a.jsonl"), Shutdown())
+    rest(build(resumed, "a.jsonl", (len(text(FRAMES[:3])), 3)))
+    assert resumed.report() == f"{len(FRAMES) - 3} frames of 1 products from {time} to {time}"
 
 
 @pytest.mark.parametrize(
