@@ -17,10 +17,6 @@ from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
 
-# A process has one stdout. Where workers could write side by side, one may fill the pipe after another
-# found room in it, which then waits in `os.write` for a reader that may have stopped for good.
-_stdout = threading.Lock()
-
 
 class LineSink(DynamicSink[object]):
     """Each item's `str` as a line on stdout; a reader that goes away ends the run, quietly.
@@ -30,6 +26,10 @@ class LineSink(DynamicSink[object]):
 
     def __init__(self, shutdown: Shutdown) -> None:
         self.lines = 0
+        self.stopped = False
+        # One worker writes at a time: of two, one may fill the pipe after the other found room in it, which
+        # then waits in `os.write` for a reader that may have stopped for good.
+        self.lock = threading.Lock()
         self._shutdown = shutdown
         self._descriptor: int | None = None
 
@@ -51,6 +51,15 @@ class LineSink(DynamicSink[object]):
             return StreamPartition(self, sys.stdout)
         return LinePartition(self, _stdout_descriptor(), self._shutdown)
 
+    def stop(self, code: int) -> None:
+        """End the run, since lines could not be delivered.
+
+        No line of any worker follows, so none is missing between those that were delivered.
+        """
+        self.stopped = True
+        self._shutdown.request(code)
+        self._shutdown.abandon()
+
 
 def _stdout_descriptor() -> int:
     if sys.stdout is None:
@@ -68,7 +77,7 @@ class StreamPartition(StatelessSinkPartition[object]):
     @logged
     def write_batch(self, items: list[object]) -> None:
         """Write a batch's lines."""
-        with _stdout:
+        with self._sink.lock:
             self._stream.write("".join(f"{item}\n" for item in items))
             self._sink.lines += len(items)
 
@@ -80,7 +89,6 @@ class LinePartition(StatelessSinkPartition[object]):
         self._sink = sink
         self._descriptor = descriptor
         self._shutdown = shutdown
-        self._broken = False
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
 
@@ -99,30 +107,25 @@ class LinePartition(StatelessSinkPartition[object]):
 
     def _write(self, chunk: bytes) -> None:
         lines = chunk.count(b"\n")
-        try:
-            with _stdout:
+        with self._sink.lock:
+            try:
                 while chunk and self._is_writable():
                     try:
                         written = os.write(self._descriptor, chunk)
                     except BlockingIOError:  # a stdout that was inherited non-blocking, and is full
                         continue
                     chunk = chunk[written:]
-                self._sink.lines += lines - chunk.count(b"\n")
-        except BrokenPipeError:
-            self._break(0)
-        except OSError as error:
-            log.error("stdout: %s; lines are lost from here on", error)
-            self._break(1)
+            except BrokenPipeError:
+                self._sink.stop(0)
+            except OSError as error:
+                log.error("stdout: %s; lines are lost from here on", error)
+                self._sink.stop(1)
+            self._sink.lines += lines - chunk.count(b"\n")
 
     def _is_writable(self) -> bool:
         # A reader that has stopped reading must not keep a Ctrl-C from working: os.write would wait
         # for it for ever.
-        while not self._broken and not self._poll.poll(100):
+        while not self._sink.stopped and not self._poll.poll(100):
             if self._shutdown.requested:
-                self._break(0)
-        return not self._broken
-
-    def _break(self, code: int) -> None:
-        self._broken = True  # what is left out leaves no gap: no line follows it
-        self._shutdown.request(code)
-        self._shutdown.abandon()
+                self._sink.stop(0)
+        return not self._sink.stopped
