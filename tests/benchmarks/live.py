@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.support.processes import DEADLINE, Running, start
+from tests.support.processes import Running, start
+from tests.support.waiting import DEADLINE
 from tests.support.usage import usage
 
 REAL = ["BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR"]

@@ -26,6 +26,7 @@ from tests.exchange.market import PRODUCTS, market
 from tests.exchange.prepared import PreparedMarket
 from tests.exchange.trouble import FAULTS, Struck, by_chance
 from tests.exchange.venue import Venue
+from tests.support.waiting import wait_until
 
 Answer = TypeVar("Answer")
 
@@ -169,12 +170,7 @@ class Exchange:
 
     def wait(self, predicate: Callable[[], Answer], timeout: float) -> Answer:
         """Ask until the answer is true, and return it; `TimeoutError` after so many seconds."""
-        deadline = time.monotonic() + timeout
-        while not (answer := predicate()):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"not so within {timeout} s")
-            time.sleep(0.005)
-        return answer
+        return wait_until(predicate, timeout)
 
     # What can be done
 

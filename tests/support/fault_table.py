@@ -16,8 +16,8 @@ from tests.exchange.trouble import FAULTS, Accepted, AtOnce, Handshake, Stream, 
 from tests.support.judged import Judged
 from tests.support.live import PAIR, end, settings
 from tests.support.ports import metrics_port
-from tests.support.processes import DEADLINE
 from tests.support.scrape import scrape
+from tests.support.waiting import DEADLINE
 
 ENDS = "ends"  # for good
 STAYS = "stays"  # on the subscription on which it happened

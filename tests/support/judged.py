@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tests.exchange.connection import Sent
-from tests.support.processes import DEADLINE, Running, start
+from tests.support.processes import Running, start
+from tests.support.waiting import DEADLINE
 from tests.support.witness import Stretch, Subscription, Witness, subscription_of
 
 

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
 
 from tests.support.ports import cluster_arguments
-from tests.support.waiting import DEADLINE as DEADLINE
+from tests.support.waiting import DEADLINE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
