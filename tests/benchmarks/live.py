@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.processes import Running, start
-from tests.support.waiting import DEADLINE
 from tests.support.usage import usage
+from tests.support.waiting import DEADLINE
 
 REAL = ["BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR"]
 # Updates a product that are made before the run, so that the exchange takes less of the cores. Each comes
