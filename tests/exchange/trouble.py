@@ -236,12 +236,14 @@ class Trouble:
 
 
 async def by_chance(venue: "Venue", seed: int, names: Sequence[str], interval: float) -> None:
-    """Let one of the faults happen to a product each `interval` seconds, for ever.
+    """Let one of the faults happen to a product each `interval` seconds, from the first subscription on.
 
     For one that needs a new connection the product's is dropped. While a fault waits for a product, no
     other happens to that one.
     """
     random = Random(seed)
+    while not any(map(venue.newest, venue.markets)):  # else who subscribes late would have other faults
+        await asyncio.sleep(interval)
     while True:
         await asyncio.sleep(interval)
         name, product = random.choice(names), random.choice(list(venue.markets))
