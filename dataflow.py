@@ -126,7 +126,7 @@ def live(
     op.output("out", wide, lines)
     crossed = op.filter("crossed", books, is_crossed)
     op.output("resync", crossed, ResyncSink(source, chosen.crossed_after))
-    _start(shutdown, lines, metrics)
+    _start(shutdown, lines, metrics, background=lambda: _log_summaries(metrics))
     return dataflow
 
 
@@ -159,7 +159,11 @@ def _report(source: RecordingSource, lines: LineSink, shutdown: Shutdown) -> Non
 
 
 def _start(
-    shutdown: Shutdown, lines: LineSink, metrics: Metrics, at_exit: Callable[[], object] = lambda: None
+    shutdown: Shutdown,
+    lines: LineSink,
+    metrics: Metrics,
+    at_exit: Callable[[], object] = lambda: None,
+    background: Callable[[], object] = lambda: None,
 ) -> None:
     """Make the process the run's own where it is the engine's command; elsewhere it belongs to others."""
     main = sys.modules["__main__"].__spec__
@@ -170,7 +174,7 @@ def _start(
     lines.claim_stdout()
     shutdown.install(at_exit)
     REGISTRY.register(metrics)
-    threading.Thread(target=_log_summaries, args=[metrics], daemon=True).start()
+    threading.Thread(target=background, daemon=True).start()
     _return_large_buffers()
     gc.freeze()  # the program itself is never garbage: a full collection need not look at it again
 

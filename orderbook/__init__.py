@@ -1,1 +1,1 @@
-"""The parts of the order book dataflow, one room a matter; `dataflow.py` puts them together."""
+"""Live order books: the modules that `dataflow.py` puts together."""

@@ -1,1 +1,1 @@
-"""What Coinbase says and wants to be asked."""
+"""Messages, requests and answers of Coinbase's feeds."""

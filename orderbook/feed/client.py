@@ -14,7 +14,7 @@ from websockets.client import backoff
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from orderbook.coinbase.messages import Message
-from orderbook.feed.errors import Closed, FeedError, Stale, Unreachable
+from orderbook.feed.errors import Closed, FeedError, Stale, Unreachable, escaped
 from orderbook.feed.limiter import Limiter
 from orderbook.feed.session import Session
 from orderbook.feed.troubles import Troubles
@@ -74,6 +74,7 @@ class Feed:
         policy, session = self._policy, self.session
         delays = policy.reconnect_delays()
         while not session.ended:
+            await asyncio.sleep(session.idle_for(asyncio.get_running_loop().time()))
             await asyncio.sleep(policy.connects.reserve())
             try:
                 self._connection = _Connection(session, policy, await _connect(policy))
@@ -111,7 +112,7 @@ async def _connect(policy: Policy) -> ClientConnection:
         )
     except (OSError, WebSocketException, ValueError, ImportError) as error:
         # ValueError: a redirect or a proxy with an address that is none; ImportError: a SOCKS proxy.
-        raise Unreachable(f"no connection to {policy.url}: {error or type(error).__name__}") from error
+        raise Unreachable(f"no connection to {policy.url}: {escaped(error)}") from error
 
 
 class _Connection:
@@ -148,7 +149,7 @@ class _Connection:
                     return message, frame
             return None
         except ConnectionClosed as error:
-            raise self._error or Closed(f"the connection was closed: {error}") from error
+            raise self._error or Closed(f"the connection was closed: {escaped(error)}") from error
 
     async def close(self) -> None:
         """Close it in good order, within `CLOSE_TIMEOUT`."""

@@ -3,6 +3,12 @@
 from typing import ClassVar
 
 
+def escaped(error: Exception) -> str:
+    """What an error says, in one printable line: its text may come from the exchange."""
+    text = str(error) or type(error).__name__
+    return text[:200].encode("unicode_escape").decode()
+
+
 class FeedError(Exception):
     """A reason to give a connection up, or to subscribe a product anew; the text carries what was wrong."""
 

@@ -7,12 +7,12 @@ Frames and times of the monotonic clock come in; messages, requests and errors g
                         ╰─ resync(product)
 
 What can't be trusted is not repaired. An error that `receive`, `check` or `resync` raises is about the
-connection: it is to be closed and replaced. What is about one product alone has that product unsubscribed
-and subscribed anew on the same connection, and its messages are dropped until its new snapshot.
+connection, which is to be replaced. Where it is about one product alone, that product is unsubscribed and
+subscribed anew on the same connection, and its messages are dropped until its new snapshot.
 
-A product that needs a new snapshot again within `RESYNC_WINDOW` is not helped by that, so the connection
-is replaced. One that needs it once more is not helped by that either, as in an auction, where a book is
-rightly crossed: it is unsubscribed for as long, and its connection keeps the others.
+One that needs a snapshot again within `RESYNC_WINDOW` is not helped by that, so the connection is replaced.
+Where that doesn't help either, as in an auction, in which a book is rightly crossed, the product is
+unsubscribed for as long, and the others keep their connection.
 """
 
 import logging
@@ -77,12 +77,12 @@ class Session:
     def _reset(self, now: float) -> None:
         self.synced = False  # whether a snapshot came on this connection
         self._connected_at = now
-        self._last_frame = math.inf  # silence counts from the first request on
+        self._last_frame = now
         refresh = self._timeouts.refresh
         self._renewal = now + refresh * (1 - (now / refresh - self._offset) % 1)
         self._to_unsubscribe: list[str] = []
         self._to_subscribe: list[list[str]] = []
-        self._pending: list[str] = []  # the products of the one subscribe that is not answered yet
+        self._pending: list[str] = []  # of the one subscribe that is not answered yet
 
     @property
     def product_ids(self) -> list[str]:
@@ -97,6 +97,11 @@ class Session:
     def refuses(self, product_id: str) -> bool:
         """Whether it has refused this one."""
         return product_id not in self._products
+
+    def idle_for(self, now: float) -> float:
+        """Seconds for which no connection is needed: all products are left alone."""
+        dues = [product.due for product in self._products.values()]
+        return max(0.0, min(dues) - now) if max(dues) < math.inf else 0.0
 
     def connected(self, now: float) -> None:
         """A connection was made: all its products are to be subscribed."""
@@ -117,8 +122,6 @@ class Session:
             product.stats.live = False
             product.stats.resyncs[error.reason] += 1
 
-    # Requests
-
     @property
     def has_request(self) -> bool:
         """Whether `next_request` has one."""
@@ -126,22 +129,24 @@ class Session:
 
     def next_request(self, now: float) -> str | None:
         """The next request, to be sent at once; one subscribe at a time, so an error is its answer."""
-        if self._last_frame == math.inf:
+        if not self._subscribed:
             self._last_frame = now
         if self._to_unsubscribe:
             product_ids, self._to_unsubscribe = self._to_unsubscribe, []
             return exchange.unsubscribe(product_ids)
-        if self._pending or not self._to_subscribe:
+        if not self.has_request:
             return None
         self._pending = self._to_subscribe.pop(0)
         for product_id in self._pending:
             self._products[product_id].asked = now
         return exchange.subscribe(self._pending)
 
+    @property
+    def _subscribed(self) -> bool:
+        return any(product.asked < math.inf for product in self._products.values())
+
     def _subscribe(self, product_ids: list[str], chunk: int = SUBSCRIBE_CHUNK) -> None:
         self._to_subscribe += [product_ids[at : at + chunk] for at in range(0, len(product_ids), chunk)]
-
-    # What comes in
 
     def receive(self, frame: bytes, now: float) -> Message | None:
         """The message of a frame that is to be handed on, if any. Costs about 1 µs beside decoding.
@@ -187,7 +192,7 @@ class Session:
             self._pending = []
         for product in self._products.values():
             if product.product_id in listed:
-                product.listed = True
+                product.listed = product.asked < math.inf  # it may be unsubscribed by now
             elif product.listed:
                 self._resync(product, Closed("the exchange has ended the subscription"), now, False)
 
@@ -212,13 +217,12 @@ class Session:
             else:
                 self._resync(product, refused, now, False)
 
-    # What does not come in
-
     @property
     def deadline(self) -> float:
         """When `check` is to be called, at the latest. O(n) in the number of products."""
         timeouts = self._timeouts
-        times = [self._renewal, self._last_frame + timeouts.stale_after]
+        silent = self._last_frame + timeouts.stale_after
+        times = [self._renewal, silent if self._subscribed else math.inf]
         for product in self._products.values():
             if product.asked == math.inf:
                 times.append(product.due)
@@ -231,15 +235,14 @@ class Session:
     def check(self, now: float) -> None:
         """Judge what should have come by now; raises `Stale` or `Refresh`. O(n) in the number of products."""
         timeouts = self._timeouts
-        if now >= self._last_frame + timeouts.stale_after:
+        if self._subscribed and now >= self._last_frame + timeouts.stale_after:
             raise Stale(f"no frame for {timeouts.stale_after:g} s")
         if now >= self._renewal:
             age, turn = now - self._connected_at, self._offset * timeouts.refresh
             raise Refresh(
                 f"renewed after {age:.0f} s: its turn comes {turn:.0f} s into each {timeouts.refresh:g} s"
             )
-        no_snapshot = Stale(f"no snapshot within {timeouts.snapshot_timeout:g} s")
-        errors = []
+        no_snapshot, errors = Stale(f"no snapshot within {timeouts.snapshot_timeout:g} s"), []
         for product in self._products.values():
             try:
                 if product.asked == math.inf:
@@ -263,8 +266,6 @@ class Session:
         # closer together than this.
         return self._last_frame >= product.stats.last_frame + self._timeouts.stale_after / 2
 
-    # What can't be trusted
-
     def resync(self, product_id: str, since: float, why: str, now: float) -> None:
         """Subscribe a product anew whose book has been wrong since some time; `why` completes its log line.
 
@@ -276,8 +277,7 @@ class Session:
             self._resync(product, Crossed(why), now)
 
     def _resync(self, product: _Product, error: FeedError, now: float, subscribed: bool = True) -> None:
-        product_id = product.product_id
-        product.stats.live = product.listed = False
+        product_id, product.stats.live, product.listed = product.product_id, False, False
         self._pending = [other for other in self._pending if other != product_id]
         if now > product.trusted_from + RESYNC_WINDOW:
             product.resyncs = 0

@@ -14,7 +14,7 @@ SIGNIFICANT = 60  # characters of a trouble that tell it from others; what follo
 
 
 class Troubles:
-    """What the feeds of a process have to say of their connections, whatever the thread.
+    """The log of the connections of a process, whatever the thread.
 
     A trouble that repeats within `every` seconds is counted, and the count logged once in as many
     seconds for all products together. `hint` follows the first failed connect, unless a product has
@@ -50,7 +50,8 @@ class Troubles:
         # Where the exchange can't be reached, all products share the cause.
         shared = isinstance(error, Unreachable)
         text = str(error) if shared else f"{names}: {error}"
-        trouble = text if shared else text[: len(names) + SIGNIFICANT]
+        # Of the causes of an OSError only the addresses differ, and their order.
+        trouble = text.partition("[")[0] if shared else text[: len(names) + SIGNIFICANT]
         now = self._clock()
         recent = {other: when for other, when in self._logged.items() if now < when + self._every}
         self._logged = recent | {trouble: now}
@@ -62,7 +63,7 @@ class Troubles:
             return
         self._count += 1
         if now >= self._next_count:
-            live = sum(stats.live for stats in self._stats.values())
+            live = sum(stats.live for stats in list(self._stats.values()))
             log.warning(
                 "%d more connections lost or not made, the last one: %s; %d of %d products are live",
                 *(self._count, text, live, len(self._stats)),
@@ -71,7 +72,7 @@ class Troubles:
 
     def _log_hint(self, error: FeedError) -> None:
         if self._hint and isinstance(error, Unreachable):
-            if not any(stats.snapshots for stats in self._stats.values()):
+            if not any(stats.snapshots for stats in list(self._stats.values())):
                 log.warning(self._hint)
             self._hint = ""
 

@@ -92,7 +92,7 @@ class Worker:
             self._feeds[product_id].resync(product_id, since, why)
 
     def leave(self, product_id: str) -> None:
-        """A product's partition is at its end, which may be said twice; the last to leave closes all."""
+        """A product's partition is at its end; the last to leave closes all. May be called twice."""
         if member := self._members.pop(product_id, None):
             if not self._members:
                 self._close()

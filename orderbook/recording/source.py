@@ -79,7 +79,7 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int
         Where a replay is resumed, the snapshots were before.
         """
         parts = self._parts
-        if any(part.synced or part.resumed for part in parts):
+        if any(part.synced or part.resumed or not part.ended for part in parts):
             return []
         return sorted(set[str]().union(*(part.products for part in parts)))
 

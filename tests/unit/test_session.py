@@ -256,7 +256,29 @@ TABLE: dict[str, tuple[str, list[str], list[str]]] = {
         [*TWO_LIVE, "A crossed", "A snapshot", *["+4", "A update", "B update"] * 16, "A crossed"],
         [*TWO_LIVE_OUT, *ANEW, "A snapshot", *["A update", "B update"] * 16, *ANEW],
     ),
+    "a connection whose only product is left alone is not called silent": (
+        "A",
+        [
+            *[*ONE_LIVE, "A crossed", "A snapshot", "A crossed", *ONE_LIVE, "A crossed"],
+            *["+30", "+30", "A snapshot", "+4.9", "+0.1"],
+        ],
+        [
+            *[*ONE_LIVE_OUT, *ANEW, "A snapshot", "! crossed A: crossed for 2.0 s", *ONE_LIVE_OUT],
+            *["> unsubscribe A", "> subscribe A", "A snapshot", "! stale no frame for 5 s", "> subscribe A"],
+        ],
+    ),
     # Acknowledgements
+    "resyncs of two products within one round trip cost no connection": (
+        "A B C",
+        [
+            *["ack A B C", "A snapshot", "B snapshot", "C snapshot", "A crossed", "C crossed"],
+            *["ack B C", "ack A B C", "ack A B", "ack A B C", "A snapshot", "C snapshot"],
+        ],
+        [
+            *["> subscribe A B C", "A snapshot", "B snapshot", "C snapshot", *ANEW],
+            *["> unsubscribe C", "> subscribe C", "A snapshot", "C snapshot"],
+        ],
+    ),
     "a subscription that is no longer listed is asked for anew": (
         "A B",
         [*TWO_LIVE, "ack B", "A update", "B update", "A snapshot"],
@@ -395,3 +417,16 @@ def test_what_is_given_up_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages[1] == "A-USD: crossed for 2.0 s; subscribed anew"
     assert driven.session.refuses("B-USD") and not driven.session.refuses("A-USD")
     assert driven.session.product_ids == ["A-USD", "C-USD"] and not driven.session.ended
+
+
+def test_no_connection_is_needed_while_all_products_are_left_alone() -> None:
+    """A connection that is lost meanwhile is made again when the first of its products is due."""
+    driven = Driven("A B")
+    assert driven.session.idle_for(driven.now) == 0
+    for product in ("A", "B"):
+        for step in [*TWO_LIVE, *[f"{product} crossed", f"{product} snapshot"] * 2, *TWO_LIVE]:
+            driven.step(step)
+        assert driven.session.idle_for(driven.now) == 0
+        driven.step(f"{product} crossed")
+        driven.step("+10")
+    assert driven.session.idle_for(driven.now) == 60 - 20
