@@ -42,6 +42,25 @@ TABLE: dict[str, tuple[list[Step], list[str]]] = {
         [(0, "A", AWAY), (0, "B", AWAY), (1, "C", AWAY)],
         ["WARNING no connection to ws://x: nobody listens; next attempt in 1.5 s", f"WARNING {HINT}"],
     ),
+    "addresses in another order are the same cause": (
+        [
+            (
+                0,
+                "A",
+                Unreachable("no connection to ws://x: Multiple exceptions: [Errno 101] a, [Errno 101] b"),
+            ),
+            (
+                0,
+                "B",
+                Unreachable("no connection to ws://x: Multiple exceptions: [Errno 101] b, [Errno 101] a"),
+            ),
+        ],
+        [
+            "WARNING no connection to ws://x: Multiple exceptions: [Errno 101] a, [Errno 101] b; "
+            "next attempt in 1.5 s",
+            f"WARNING {HINT}",
+        ],
+    ),
     "the hint is logged once, whatever follows": (
         [(0, "A", AWAY), (1, "A", HANGS), (100, "A", AWAY)],
         [
