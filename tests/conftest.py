@@ -1,11 +1,16 @@
 """Fixtures and Hypothesis profiles that tests share."""
 
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.support", "tests.stress")  # a failed assert there shows its values too
+
+# Under `nohup` SIGHUP is ignored, which every process that a test starts would inherit.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 
 # On a machine that is busy elsewhere an example is slow, not wrong.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
