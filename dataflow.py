@@ -25,7 +25,7 @@ from bytewax.dataflow import Dataflow
 from prometheus_client import REGISTRY
 
 from orderbook import settings
-from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
+from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summary
 from orderbook.coinbase import exchange
 from orderbook.coinbase.messages import Heartbeat, L2Update, Message, Snapshot
 from orderbook.feed.resync import ResyncSink
@@ -44,8 +44,6 @@ OFFLINE_HINT = (
 )
 M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 SUMMARY_INTERVAL = 60.0  # seconds between two lines of the log that sum a live run up
-
-Summary = OrderBookSummary | CrossedBook | None
 
 
 def mapper(state: OrderBookState | None, message: Message) -> tuple[OrderBookState, Summary]:

@@ -57,6 +57,9 @@ class CrossedBook(msgspec.Struct, frozen=True, gc=False):
     crossing: int
 
 
+Summary = OrderBookSummary | CrossedBook | None  # what a book answers after a message
+
+
 class _Side:
     """One side of a book, sizes by price; see the head of this file. No other class writes to it."""
 

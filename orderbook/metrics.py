@@ -13,12 +13,11 @@ from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
+from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summary
 from orderbook.coinbase.messages import Message, Snapshot
 from orderbook.feed.errors import REASONS
 from orderbook.feed.stats import LAG_BOUNDS, FeedStats
 
-Summary = OrderBookSummary | CrossedBook | None
 Step = Callable[[OrderBookState | None, Message], tuple[OrderBookState, Summary]]
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +17,6 @@ from orderbook.feed.errors import Closed, FeedError, Stale, Unreachable, escaped
 from orderbook.feed.limiter import Limiter
 from orderbook.feed.session import Session
 from orderbook.feed.troubles import Troubles
-
-log = logging.getLogger(__name__)
 
 MAX_SIZE = (
     64 * 2**20

@@ -5,11 +5,11 @@ import time
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
+from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summary
 from orderbook.coinbase.messages import Change, Heartbeat, L2Update, Level, Message, Snapshot
 from orderbook.feed.errors import REASONS, FeedError
 from orderbook.feed.stats import FeedStats
-from orderbook.metrics import Metrics, Summary
+from orderbook.metrics import Metrics
 from tests.support.scrape import Samples, samples
 
 
