@@ -51,6 +51,8 @@ class Shutdown:
         self._codes: list[int] = []  # a list, since an append needs no lock: a signal handler may append too
         self._at_exit: Callable[[], object] = lambda: None
         self._exiting = threading.Lock()  # several workers may abandon at once, and one of them exits
+        self._signal_logged = threading.Event()
+        self._signal_logged.set()
 
     @property
     def requested(self) -> bool:
@@ -100,8 +102,10 @@ class Shutdown:
     def _wait_for_signals(self, signals: set[signal.Signals]) -> None:
         while True:
             number = signal.sigwait(signals)
+            self._signal_logged.clear()
             self._on_signal(number)
             log.info("%s: shutting down; a second SIGINT exits at once", signal.Signals(number).name)
+            self._signal_logged.set()
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGINT and self.requested:
@@ -110,6 +114,7 @@ class Shutdown:
 
     def _exit(self, at_once: bool = False) -> None:
         with self._exiting:
+            self._signal_logged.wait(1)  # a run may be over before the line that names its signal is out
             self._at_exit()
             code = self._default_code if self.code is None else self.code
             # The engine's own way to a code above 0 is to raise, which prints 90 lines of traceback.
