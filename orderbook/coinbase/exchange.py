@@ -9,6 +9,7 @@ import msgspec
 from orderbook.coinbase.messages import BadFrame, Heartbeat, L2Update, Message, Snapshot
 
 URL = "wss://ws-feed.exchange.coinbase.com"
+MAX_SIZE = 2**22  # bytes of a frame; BTC-USD's snapshot, the largest, has 1.1 to 1.3 MB
 
 
 class Channel(msgspec.Struct):

@@ -12,15 +12,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import backoff
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from orderbook.coinbase import exchange
 from orderbook.coinbase.messages import Message
 from orderbook.feed.errors import Closed, FeedError, Stale, Unreachable, escaped
 from orderbook.feed.limiter import Limiter
 from orderbook.feed.session import Session
 from orderbook.feed.troubles import Troubles
 
-MAX_SIZE = (
-    64 * 2**20
-)  # bytes of a frame; a BTC-USD snapshot has 1.1 to 1.3 MB, the library's default is 1 MiB
 CLOSE_TIMEOUT = 0.5  # seconds; a run must end within one
 
 
@@ -104,7 +102,7 @@ async def _connect(policy: Policy) -> ClientConnection:
             open_timeout=policy.open_timeout,
             close_timeout=CLOSE_TIMEOUT,
             ping_interval=None,  # the exchange's heartbeats show more: that its market data is alive
-            max_size=MAX_SIZE,
+            max_size=exchange.MAX_SIZE,
             **policy.tls,
         )
     except (OSError, WebSocketException, ValueError, ImportError) as error:

@@ -125,11 +125,11 @@ async def snapshot_over_1_mib(subscribe: Subscribe) -> None:
 
 
 @fault(Subscribe, by_chance=False)
-async def snapshot_over_64_mib(subscribe: Subscribe) -> None:
-    """The product's snapshot has 64 MiB of white space in it: too much."""
+async def snapshot_over_4_mib(subscribe: Subscribe) -> None:
+    """The product's snapshot has 4 MiB of white space in it: too much."""
     subscribe.accept()
     subscribe.acknowledge()
-    subscribe.begin(padding=2**26)
+    subscribe.begin(padding=2**22)
     subscribe.begin_others()
 
 

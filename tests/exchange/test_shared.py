@@ -50,7 +50,7 @@ SNAPSHOT, UPDATE, OTHERS = ("snapshot", PRODUCT), ("l2update", PRODUCT), ("snaps
         ("snapshot_late", [ACK, OTHERS, UPDATE, SNAPSHOT]),
         ("snapshot_never", [ACK, OTHERS]),
         ("snapshot_over_1_mib", [ACK, SNAPSHOT, OTHERS]),
-        ("snapshot_over_64_mib", [ACK, SNAPSHOT, OTHERS]),
+        ("snapshot_over_4_mib", [ACK, SNAPSHOT, OTHERS]),
     ],
 )
 def test_subscribe(exchange: Exchange, name: str, received: list[tuple[str, str]]) -> None:

@@ -28,7 +28,7 @@ TABLE = [
     Row("http_429", Unreachable, "HTTP 429"),
     Row("http_503", Unreachable, "HTTP 503"),
     Row("dropped_at_once", Closed, "no close frame"),
-    Row("snapshot_over_64_mib", Closed, "1009", is_whole=False),
+    Row("snapshot_over_4_mib", Closed, "1009", is_whole=False),
     Row("dropped_in_mid_frame", Closed, "no close frame"),
     Row("closed_1001", Closed, "1001"),
     Row("closed_1006", Closed, "no close frame", is_whole=False),

@@ -109,7 +109,7 @@ TABLE = [
     Row("another_error", STAYS, AT_NEXT, f"{INTERNAL}; subscribed anew", "refused"),
     Row("snapshot_late", STAYS, 3 + AT_NEXT),
     Row("snapshot_over_1_mib", STAYS),
-    Row("snapshot_over_64_mib", RECOVERS, 4 + AT_SECOND, "1009", "closed"),
+    Row("snapshot_over_4_mib", RECOVERS, 4 + AT_SECOND, "1009", "closed"),
     # Losing the connection
     Row("silence_without_heartbeats", RECOVERS, 5 + AT_NEXT, "no frame for 5 s", "stale"),
     Row("dropped_in_mid_frame", RECOVERS, AT_NEXT, DROPPED, "closed"),
