@@ -42,8 +42,6 @@ OFFLINE_HINT = (
     f"without a network: {shlex.quote(sys.executable)} -m bytewax.run "
     """"dataflow:replay('tests/recordings')\""""
 )
-M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
-SUMMARY_INTERVAL = 60.0  # seconds between two lines of the log that sum a live run up
 
 
 def mapper(state: OrderBookState | None, message: Message) -> tuple[OrderBookState, Summary]:
@@ -124,7 +122,7 @@ def live(
     op.output("out", wide, lines)
     crossed = op.filter("crossed", books, is_crossed)
     op.output("resync", crossed, ResyncSink(source, chosen.crossed_after))
-    _start(shutdown, lines, metrics, background=lambda: _log_summaries(metrics))
+    _start(shutdown, lines, metrics, background=lambda: _each_minute(metrics))
     return dataflow
 
 
@@ -173,23 +171,18 @@ def _start(
     shutdown.install(at_exit)
     REGISTRY.register(metrics)
     threading.Thread(target=background, daemon=True).start()
-    _return_large_buffers()
     gc.freeze()  # the program itself is never garbage: a full collection need not look at it again
 
 
-def _return_large_buffers() -> None:
-    # glibc keeps freed buffers of connections and snapshots for itself once some were large, and memory
-    # fills with holes: 5 % more after 300 connections over TLS, and none with a fixed threshold. It is above
-    # the 256 KiB that asyncio reserves for each read over TLS: to map those costs a quarter of the processor
-    # time that a busy feed takes.
-    with suppress(AttributeError, OSError):  # another libc
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**19)
-
-
-def _log_summaries(metrics: Metrics) -> None:
+def _each_minute(metrics: Metrics) -> None:
+    """Log a summary of the last minute, and give memory back that is free."""
+    libc = ctypes.CDLL(None)
     while True:
-        time.sleep(SUMMARY_INTERVAL)
+        time.sleep(60)
         log.info(metrics.summary())
+        # glibc keeps what is freed in the middle of its heap: 5 MB more after 1,000 connections over TLS.
+        with suppress(AttributeError):  # another libc
+            libc.malloc_trim(0)
 
 
 if __name__ == "__main__":
