@@ -29,7 +29,7 @@ from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summar
 from orderbook.coinbase import exchange
 from orderbook.coinbase.messages import Heartbeat, L2Update, Message, Snapshot
 from orderbook.feed.resync import ResyncSink
-from orderbook.feed.session import Timeouts
+from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbaseSource
 from orderbook.metrics import Metrics
 from orderbook.output.lines import LineSink
@@ -47,7 +47,8 @@ OFFLINE_HINT = (
 def mapper(state: OrderBookState | None, message: Message) -> tuple[OrderBookState, Summary]:
     """Bring a product's book up to date with a message, and summarize it.
 
-    A heartbeat changes no book, so it has no summary, save that a crossed book is crossed still.
+    A heartbeat changes no book, so it has no summary, save that a crossed book is crossed still. Nor has a
+    message of a renewed connection that repeats what came on the one before.
     """
     if state is None:
         state = OrderBookState()
@@ -60,7 +61,7 @@ def mapper(state: OrderBookState | None, message: Message) -> tuple[OrderBookSta
         log.info("%s: live, %d bids and %d asks: %s", message.product_id, bids, asks, summary)
     elif type(message) is Heartbeat and type(summary) is OrderBookSummary:
         return state, None
-    return state, summary
+    return state, None if state.repeats else summary
 
 
 def just_large_spread(product_summary: tuple[str, Summary], min_spread: float = 0.0001) -> bool:

@@ -32,7 +32,9 @@ from typing import Any, Self
 
 import msgspec
 
-from orderbook.coinbase.messages import Change, L2Update, Message, Snapshot
+from orderbook.coinbase.messages import Change, L2Update, Message, Snapshot, seconds
+
+REPEATED = 60.0  # seconds that a renewed connection may be behind; more is a clock gone wrong
 
 
 class OrderBookSummary(msgspec.Struct, frozen=True, gc=False):
@@ -160,6 +162,13 @@ class OrderBookState:
         self._synced = False  # no snapshot yet: changes have nothing to change
         self._crossings = 0
         self._summary: OrderBookSummary | CrossedBook | None = None
+        self._time: str | None = None  # of the last message that changed the book
+        self._known_until: float | None = None  # while the book repeats what it was, in seconds since 1970
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the book is, since a snapshot of an earlier time, at most as new as it was before."""
+        return self._known_until is not None
 
     def update(self, message: Message) -> None:
         """Apply a message; the book is judged at its end, never within.
@@ -175,6 +184,9 @@ class OrderBookState:
                 self._bids, self._asks, self._shared = self._bids.copy(), self._asks.copy(), False
             self.changes += len(message.changes)
             _Side.apply(message.changes, self._bids, self._asks)
+            if self._known_until is not None and not 0 <= _ahead(self._known_until, message) < REPEATED:
+                self._known_until = None
+            self._time = message.time
         elif type(message) is Snapshot:
             self._replace(message)
         elif isinstance(message, Message):
@@ -192,6 +204,9 @@ class OrderBookState:
         self._shared = False
         self._synced = True
         self._summary = None
+        until = seconds(self._time) if self._known_until is None else self._known_until
+        self._known_until = until if 0 < _ahead(until, snapshot) < REPEATED else None
+        self._time = snapshot.time
 
     def _judge(self) -> None:
         bids, asks, before = self._bids, self._asks, self._summary
@@ -275,6 +290,12 @@ class OrderBookState:
         self._shared = True
         copy.__dict__.update(self.__dict__)
         return copy
+
+
+def _ahead(until: float | None, message: Snapshot | L2Update) -> float:
+    """Seconds by which a time is ahead of a message's; NaN where one of them is not known."""
+    at = seconds(message.time)
+    return math.nan if until is None or at is None else until - at
 
 
 def _difference(ask: float, bid: float) -> float:

@@ -4,12 +4,21 @@ A frame is hostile until it has been decoded into one of these: every price is a
 above, both finite and at most 1e300, all in the one pass that also turns them into floats.
 """
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 
 Price = Annotated[float, msgspec.Meta(gt=0, le=1e300)]
 Size = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
+
+
+def seconds(time: str | None) -> float | None:
+    """A message's time in seconds since 1970; None where it has none, or none that can be read."""
+    try:
+        return datetime.fromisoformat(time).timestamp() if time else None
+    except ValueError:
+        return None
 
 
 class BadFrame(ValueError):

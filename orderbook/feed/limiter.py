@@ -1,5 +1,6 @@
 """Rate limit for connects and requests."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,8 @@ class Limiter:
     """Spaces what a process sends, whatever the thread.
 
     The exchange takes 8 connects a second from an address, in bursts of up to 20; the defaults stay
-    below, since what leaves here evenly may arrive less so.
+    below, since what leaves here evenly may arrive less so. A place is taken when it is used: after a
+    pause of the process those that waited for theirs are spaced like any others.
     """
 
     def __init__(
@@ -21,11 +23,18 @@ class Limiter:
         self._lock = threading.Lock()
         self._next = clock()  # when the next place is due at an even pace; a burst runs ahead of it
 
-    def reserve(self) -> float:
-        """Take the next place; returns the seconds to wait for it."""
+    def take(self) -> float:
+        """Take a place if there is one, and return 0; else the seconds until there may be one."""
         with self._lock:
             now = self._clock()
             self._next = max(self._next, now)
-            wait = max(0.0, self._next - self._burst - now)
+            wait = self._next - self._burst - now
+            if wait > 1e-9:  # less is the error of a float
+                return wait
             self._next += self._interval
-        return wait
+        return 0.0
+
+    async def acquire(self) -> None:
+        """Wait for a place, and take it."""
+        while wait := self.take():
+            await asyncio.sleep(wait)

@@ -4,7 +4,7 @@ Frames and times of the monotonic clock come in; messages, requests and errors g
 
     connected() ─▶ next_request() ─▶ receive(frame) ─▶ message … ─▶ disconnected(error) ─▶ connected() …
                         ▲ ╰──────────▶ check(), when `deadline` has passed ──╯
-                        ╰─ resync(product)
+                        ╰─ resync(product)     `renewal` has passed ─▶ successor() … hand_over()
 
 What can't be trusted is not repaired. An error that `receive`, `check` or `resync` raises is about the
 connection, which is to be replaced. Where it is about one product alone, that product is unsubscribed and
@@ -18,41 +18,18 @@ unsubscribed for as long, and the others keep their connection.
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from orderbook.coinbase import exchange
 from orderbook.coinbase.exchange import Error, Subscriptions
 from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot
 from orderbook.feed.errors import Closed, Crossed, FeedError, Refresh, Refused, Rejected, Stale
+from orderbook.feed.product import RESYNC_WINDOW, Product
+from orderbook.feed.silence import Silence, Timeouts
 from orderbook.feed.stats import FeedStats
 
 log = logging.getLogger(__name__)
 
 SUBSCRIBE_CHUNK = 30  # products a request; should it be too big, the refusal splits it
-RESYNC_WINDOW = 60.0  # seconds
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """Seconds after which a connection or a product is no longer trusted."""
-
-    stale_after: float = 5.0  # without a frame
-    refresh: float = 3600.0  # since the connection was made
-    snapshot_timeout: float = 10.0  # without a snapshot, since it was asked for
-
-
-class _Product:
-    """What the rules know of a product."""
-
-    def __init__(self, product_id: str, stats: FeedStats) -> None:
-        self.product_id = product_id
-        self.stats = stats
-        self.asked = math.inf  # when it was subscribed; infinite while it isn't
-        self.due = math.inf  # when it is to be subscribed that is left alone for now
-        self.snapshot_at = -math.inf
-        self.listed = False  # in an acknowledgement of this subscription
-        self.resyncs = 0  # without `RESYNC_WINDOW` between them
-        self.trusted_from = -math.inf  # when the last of them was
 
 
 class Session:
@@ -69,7 +46,7 @@ class Session:
         timeouts: Timeouts,
         offset: float = 0.0,
     ) -> None:
-        self._products = {product_id: _Product(product_id, stats[product_id]) for product_id in product_ids}
+        self._products = {product_id: Product(product_id, stats[product_id]) for product_id in product_ids}
         self._timeouts = timeouts
         self._offset = offset
         self._reset(0.0)
@@ -77,9 +54,9 @@ class Session:
     def _reset(self, now: float) -> None:
         self.synced = False  # whether a snapshot came on this connection
         self._connected_at = now
-        self._last_frame = now
+        self._silence = Silence(self._timeouts, now)
         refresh = self._timeouts.refresh
-        self._renewal = now + refresh * (1 - (now / refresh - self._offset) % 1)
+        self.renewal = now + refresh * (1 - (now / refresh - self._offset) % 1)
         self._to_unsubscribe: list[str] = []
         self._to_subscribe: list[list[str]] = []
         self._pending: list[str] = []  # of the one subscribe that is not answered yet
@@ -106,14 +83,7 @@ class Session:
     def connected(self, now: float) -> None:
         """A connection was made: all its products are to be subscribed."""
         self._reset(now)
-        due = []
-        for product in self._products.values():
-            product.stats.connects += 1
-            product.asked, product.listed = math.inf, False
-            if product.due == math.inf or product.due <= now:
-                product.due = math.inf
-                due.append(product.product_id)
-        self._subscribe(due)
+        self._subscribe([each.product_id for each in self._products.values() if each.connected(now)])
 
     def disconnected(self, error: FeedError) -> None:
         """The connection was given up, or could not be made: no product is live."""
@@ -130,7 +100,7 @@ class Session:
     def next_request(self, now: float) -> str | None:
         """The next request, to be sent at once; one subscribe at a time, so an error is its answer."""
         if not self._subscribed:
-            self._last_frame = now
+            self._silence.start(now)
         if self._to_unsubscribe:
             product_ids, self._to_unsubscribe = self._to_unsubscribe, []
             return exchange.unsubscribe(product_ids)
@@ -143,7 +113,7 @@ class Session:
 
     @property
     def _subscribed(self) -> bool:
-        return any(product.asked < math.inf for product in self._products.values())
+        return any(product.subscribed for product in self._products.values())
 
     def _subscribe(self, product_ids: list[str], chunk: int = SUBSCRIBE_CHUNK) -> None:
         self._to_subscribe += [product_ids[at : at + chunk] for at in range(0, len(product_ids), chunk)]
@@ -153,7 +123,7 @@ class Session:
 
         Raises `Rejected` at a frame that can't be trusted, `Refused` at an error that answers no subscribe.
         """
-        self._last_frame = now
+        self._silence.frame(now)
         try:
             message = exchange.decode(frame)
         except BadFrame as error:
@@ -176,10 +146,11 @@ class Session:
         stats.last_frame = now
         if type(message) is L2Update:
             stats.updates += stats.live
-        elif type(message) is Snapshot and product.asked < math.inf:
+        elif type(message) is Snapshot and product.subscribed:
             stats.snapshots += 1
-            stats.live = self.synced = True
+            stats.live = self.synced = product.exists = True
             product.snapshot_at = now
+            self._silence.snapshot(now)
             if product.product_id in self._pending:
                 self._pending = []
         return message if stats.live else None
@@ -192,7 +163,7 @@ class Session:
             self._pending = []
         for product in self._products.values():
             if product.product_id in listed:
-                product.listed = product.asked < math.inf  # it may be unsubscribed by now
+                product.listed = product.subscribed  # it may be unsubscribed by now
             elif product.listed:
                 self._resync(product, Closed("the exchange has ended the subscription"), now, False)
 
@@ -210,7 +181,7 @@ class Session:
         self._subscribe(others, chunk=SUBSCRIBE_CHUNK if faulty else (len(others) + 1) // 2)
         for product_id in faulty:
             product = self._products[product_id]
-            if product_id in named and error.is_unknown_product and not product.stats.snapshots:
+            if product_id in named and error.is_unknown_product and not product.exists:
                 log.error("%s: %s; this product ends here", product_id, refused)
                 product.stats.resyncs[refused.reason] += 1
                 del self._products[product_id]
@@ -220,51 +191,43 @@ class Session:
     @property
     def deadline(self) -> float:
         """When `check` is to be called, at the latest. O(n) in the number of products."""
-        timeouts = self._timeouts
-        silent = self._last_frame + timeouts.stale_after
-        times = [self._renewal, silent if self._subscribed else math.inf]
+        times = [self._silence.due if self._subscribed else math.inf]
         for product in self._products.values():
-            if product.asked == math.inf:
+            if not product.subscribed:
                 times.append(product.due)
             elif not product.stats.live:
-                times.append(product.asked + timeouts.snapshot_timeout)
-            elif self._speaks_without(product):
-                times.append(product.stats.last_frame + timeouts.stale_after)
+                times.append(self._silence.snapshot_due(product))
+            else:
+                times.append(self._silence.product_due(product))
         return min(times)
 
-    def check(self, now: float) -> None:
-        """Judge what should have come by now; raises `Stale` or `Refresh`. O(n) in the number of products."""
-        timeouts = self._timeouts
-        if self._subscribed and now >= self._last_frame + timeouts.stale_after:
+    def check(self, now: float, last_partial: float = -math.inf) -> None:
+        """Judge what should have come by now; raises `Stale`. O(n) in the number of products.
+
+        `last_partial` is when bytes came last that completed no frame.
+        """
+        timeouts, silence = self._timeouts, self._silence
+        silence.last_partial = last_partial
+        if self._subscribed and now >= silence.due:
             raise Stale(f"no frame for {timeouts.stale_after:g} s")
-        if now >= self._renewal:
-            age, turn = now - self._connected_at, self._offset * timeouts.refresh
-            raise Refresh(
-                f"renewed after {age:.0f} s: its turn comes {turn:.0f} s into each {timeouts.refresh:g} s"
-            )
         no_snapshot, errors = Stale(f"no snapshot within {timeouts.snapshot_timeout:g} s"), []
         for product in self._products.values():
             try:
-                if product.asked == math.inf:
+                if not product.subscribed:
                     if product.due <= now:
                         product.due = math.inf
                         self._subscribe([product.product_id])
                 elif not product.stats.live:
-                    if now >= product.asked + timeouts.snapshot_timeout:
+                    if now >= silence.snapshot_due(product):
                         if not self.synced:
                             raise no_snapshot
                         self._resync(product, no_snapshot, now)
-                elif self._speaks_without(product) and now >= product.stats.last_frame + timeouts.stale_after:
+                elif now >= silence.product_due(product):
                     self._resync(product, Stale(f"no frame of it for {timeouts.stale_after:g} s"), now)
             except FeedError as error:
                 errors.append(error)
         if errors:
             raise errors[0]
-
-    def _speaks_without(self, product: _Product) -> bool:
-        # A heartbeat comes once a second a product: the frames of a connection that falls silent end
-        # closer together than this.
-        return self._last_frame >= product.stats.last_frame + self._timeouts.stale_after / 2
 
     def resync(self, product_id: str, since: float, why: str, now: float) -> None:
         """Subscribe a product anew whose book has been wrong since some time; `why` completes its log line.
@@ -276,24 +239,49 @@ class Session:
         if product and product.stats.live and product.snapshot_at <= since:
             self._resync(product, Crossed(why), now)
 
-    def _resync(self, product: _Product, error: FeedError, now: float, subscribed: bool = True) -> None:
+    def _resync(self, product: Product, error: FeedError, now: float, subscribed: bool = True) -> None:
         product_id, product.stats.live, product.listed = product.product_id, False, False
         self._pending = [other for other in self._pending if other != product_id]
-        if now > product.trusted_from + RESYNC_WINDOW:
-            product.resyncs = 0
-        product.resyncs += 1
-        product.trusted_from = now
-        if subscribed and product.snapshot_at < product.asked:  # it was subscribed anew, and got no snapshot
-            product.resyncs = max(2, product.resyncs)
-        if product.resyncs == 2:
+        times = product.resync(now, subscribed)
+        if times == 2:
             raise type(error)(f"{product_id}: {error}")
         product.asked = math.inf
         product.stats.resyncs[error.reason] += 1
         if subscribed:
             self._to_unsubscribe.append(product_id)
-        if product.resyncs == 1:
+        if times == 1:
             self._subscribe([product_id])
             log.warning("%s: %s; subscribed anew", product_id, error)
         else:
-            product.due = product.trusted_from = now + RESYNC_WINDOW
+            product.leave_alone(now)
             log.warning("%s: %s, again; left alone for %g s", product_id, error, RESYNC_WINDOW)
+
+    # Renewal: the successor is the session of a connection that is made while this one goes on.
+
+    def successor(self) -> "Session":
+        """A session of the same products, with counts of its own until this one hands over to it."""
+        stats = {product_id: FeedStats() for product_id in self._products}
+        successor = Session(self._products, stats, self._timeouts, self._offset)
+        for product_id, product in successor._products.items():
+            product.follow(self._products[product_id])
+        return successor
+
+    @property
+    def live(self) -> set[str]:
+        """The products that are live."""
+        return {product_id for product_id, product in self._products.items() if product.stats.live}
+
+    def hand_over(self, successor: "Session", now: float) -> Refresh:
+        """Give history and counts to the successor, which goes on from here; returns what is to be said."""
+        for product_id, product in self._products.items():
+            product.stats.live = False
+            if other := successor._products.get(product_id):
+                product.stats.resyncs[Refresh.reason] += 1
+                product.stats.add(other.stats)
+                other.stats = product.stats
+                other.follow(product)
+        self._products = {}
+        age, turn = now - self._connected_at, self._offset * self._timeouts.refresh
+        return Refresh(
+            f"renewed after {age:.0f} s: its turn comes {turn:.0f} s into each {self._timeouts.refresh:g} s"
+        )

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from orderbook.coinbase.messages import Message
-from orderbook.feed.client import Feed, Policy, reconnect_delays
+from orderbook.feed.client import Feed
 from orderbook.feed.limiter import Limiter
-from orderbook.feed.session import Session, Timeouts
+from orderbook.feed.session import Session
+from orderbook.feed.silence import Timeouts
 from orderbook.feed.stats import FeedStats
 from orderbook.feed.troubles import Troubles
+from orderbook.feed.websocket import Policy, reconnect_delays
 from orderbook.feed.worker import Member, Worker
 from orderbook.recording.recorder import Recorder
 from orderbook.shutdown import Shutdown, logged

@@ -3,7 +3,8 @@
 import time
 from bisect import bisect_left
 from collections import Counter
-from datetime import datetime
+
+from orderbook.coinbase.messages import seconds
 
 LAG_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 NO_LAG = 3600.0  # a `time` that is further away is a clock gone wrong (year 1 has been seen), not a lag
@@ -27,13 +28,19 @@ class FeedStats:
         self.lags = [0] * (len(LAG_BOUNDS) + 1)  # messages by bound, the last above all bounds
         self.lag_sum = 0.0
 
+    def add(self, other: "FeedStats") -> None:
+        """Add what another connection of the product has received, and go on with its state."""
+        self.frames += other.frames
+        self.bytes += other.bytes
+        self.snapshots += other.snapshots
+        self.connects += other.connects
+        self.resyncs += other.resyncs
+        self.live, self.last_frame = other.live, other.last_frame
+
     def observe_lag(self, sent: str | None, now: float) -> None:
         """Count how long before `now`, in seconds since 1970, the exchange says that it sent a message."""
-        try:
-            lag = now - datetime.fromisoformat(sent).timestamp() if sent else NO_LAG
-        except ValueError:
-            return
-        if abs(lag) < NO_LAG:
+        sent_at = seconds(sent)
+        if sent_at is not None and abs(lag := now - sent_at) < NO_LAG:
             lag = max(0.0, lag)  # our clock is a little behind the exchange's
             self.lags[bisect_left(LAG_BOUNDS, lag)] += 1
             self.lag_sum += lag

@@ -9,7 +9,7 @@ from itertools import cycle, islice
 
 import pytest
 
-from orderbook.feed.session import Timeouts
+from orderbook.feed.silence import Timeouts
 from tests.exchange import Exchange
 from tests.exchange.trouble import FAULTS, Stream
 from tests.stress.outage import LIMIT_BURST, LIMIT_RATE, SOON, excess, outage

@@ -6,22 +6,26 @@ import time
 from contextlib import aclosing
 
 import pytest
-from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from orderbook.coinbase.messages import Snapshot
-from orderbook.feed.client import Feed, Policy
+from dataflow import mapper
+from orderbook.book import OrderBookState
+from orderbook.coinbase.exchange import decode
+from orderbook.coinbase.messages import L2Update, Message, Snapshot
+from orderbook.feed.client import Feed
 from orderbook.feed.errors import Closed, Crossed, Refresh, Stale, Unreachable
 from orderbook.feed.limiter import Limiter
-from orderbook.feed.session import Session, Timeouts
+from orderbook.feed.session import Session
+from orderbook.feed.silence import Timeouts
 from orderbook.feed.stats import FeedStats
+from orderbook.feed.websocket import Policy, Websocket
 from tests.exchange import Exchange
 from tests.support.client import (
     TIMEOUTS,
     Lost,
     NotedTroubles,
-    check,
+    Receiver,
     handed_on,
     is_live,
     receive_all,
@@ -186,18 +190,70 @@ def test_is_closed_in_good_order() -> None:
     asyncio.run(scenario())
 
 
-def test_renewal() -> None:
-    """A connection that is renewed is followed by the next without a delay, and no message is wrong."""
+def updates(exchange: Exchange, product: str) -> list[Message]:
+    """The updates of a product that the exchange sent, each once, whatever the number of connections."""
+    frames = dict.fromkeys(sent.frame for sent in list(exchange.sent[product]))
+    messages = [message for frame in frames if isinstance(message := decode(frame), L2Update)]
+    return sorted(messages, key=lambda message: message.time or "")
+
+
+async def receive_last(exchange: Exchange, client: Receiver) -> None:
+    """Stop the market, and wait for the last update of each product."""
+    exchange.pause()
+    for product in PRODUCTS:
+        last = updates(exchange, product)[-1]
+        await until(lambda last=last: last in client.messages[-1_000:])  # type: ignore[misc]
+
+
+def with_lines(client: Receiver, product: str) -> list[Message]:
+    """The updates of a product that brought a line."""
+    book: OrderBookState | None = None
+    answered: list[Message] = []
+    for message in client.messages:
+        if message.product_id == product:
+            book, summary = mapper(book, message)
+            answered += [message] if summary and type(message) is L2Update else []
+    return answered
+
+
+def test_renewals_lose_no_line() -> None:
+    """Through renewals each update brings its line, once; the connections are closed in good order."""
 
     async def scenario() -> None:
         with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
-            async with receiver(exchange.url, *PRODUCTS, timeouts=Timeouts(refresh=0.5)) as client:
-                await until(lambda: len(client.lost) >= 3)
-            check(exchange, client, *PRODUCTS)
+            async with receiver(exchange.url, *PRODUCTS, timeouts=Timeouts(refresh=0.7)) as client:
+                await until(lambda: len(client.lost) >= 4)
+                await receive_last(exchange, client)
             assert {(lost.kind, lost.delay) for lost in client.lost} == {(Refresh, 0.0)}
-            assert client.stats[FAULTY].snapshots >= 2  # the first connection may be renewed at once
-            renewed = [c for c in exchange.connections if c.products and not c.open]
-            assert {(c.close_code, c.closed_by_client) for c in renewed} == {(1000, True)}
+            assert client.stats[FAULTY].resyncs == {"refresh": len(client.lost)}
+            for product in PRODUCTS:
+                assert with_lines(client, product) == updates(exchange, product)
+            made = [connection for connection in exchange.connections if connection.products]
+            await until(lambda: not any(connection.open for connection in made))
+            assert {(c.close_code, c.closed_by_client) for c in made} == {(1000, True)}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("faults", [["http_429"] * 3, ["snapshot_never"], ["dropped_at_once"]])
+def test_renewal_that_fails(faults: list[str]) -> None:
+    """Where no new connection can be had the old one goes on, which is said, and loses no line."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            timeouts = Timeouts(refresh=2.0, snapshot_timeout=0.5)
+            offset = time.monotonic() / 2.0 % 1  # due in as many seconds
+            async with receiver(exchange.url, *PRODUCTS, timeouts=timeouts, offset=offset) as client:
+                await until(lambda: all(client.frames_of(product) for product in PRODUCTS))
+                for fault in faults:
+                    exchange.fault(fault, None if fault.startswith("http") else FAULTY)
+                await until(lambda: any(lost.kind is Refresh for lost in client.lost))
+                await receive_last(exchange, client)
+            failed = client.lost[: len(faults)]
+            assert client.lost[len(faults)].kind is Refresh
+            assert all("; the connection that was to be renewed goes on" in lost.text for lost in failed)
+            for product in PRODUCTS:
+                assert with_lines(client, product) == updates(exchange, product)
 
     asyncio.run(scenario())
 
@@ -255,7 +311,7 @@ def test_leaves_nothing_behind(faults: tuple[str, ...]) -> None:
     """A connection that was given up is released at once, not when the garbage collector comes by."""
 
     def held() -> int:
-        return sum(type(thing) is ClientConnection for thing in gc.get_objects())
+        return sum(type(thing) is Websocket for thing in gc.get_objects())
 
     async def scenario() -> None:
         with Exchange(PRODUCTS, rate=100, levels=50) as exchange:

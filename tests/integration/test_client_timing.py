@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from orderbook.feed.errors import Closed, Stale, Unreachable
 from orderbook.feed.limiter import Limiter
-from orderbook.feed.session import Timeouts
+from orderbook.feed.silence import Timeouts
 from tests.exchange import Exchange
 from tests.support.client import is_live, receive_all, receiver
 from tests.support.waiting import until

@@ -14,7 +14,7 @@ from orderbook.book import CrossedBook
 from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import Message
 from orderbook.feed.resync import ResyncSink
-from orderbook.feed.session import Timeouts
+from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbasePartition, CoinbaseSource
 from orderbook.shutdown import Shutdown
 from tests.exchange import Exchange

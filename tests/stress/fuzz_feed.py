@@ -24,12 +24,15 @@ from websockets.exceptions import ConnectionClosed
 from orderbook.book import OrderBookState
 from orderbook.coinbase.exchange import Error, Subscriptions, decode
 from orderbook.coinbase.messages import BadFrame, Message, Snapshot
-from orderbook.feed.client import Feed, Policy
+from orderbook.feed.client import Feed
 from orderbook.feed.errors import Closed, FeedError, Refused, Rejected
 from orderbook.feed.limiter import Limiter
-from orderbook.feed.session import RESYNC_WINDOW, Session, Timeouts
+from orderbook.feed.product import RESYNC_WINDOW
+from orderbook.feed.session import Session
+from orderbook.feed.silence import Timeouts
 from orderbook.feed.stats import FeedStats
 from orderbook.feed.troubles import Troubles
+from orderbook.feed.websocket import Policy
 from tests.exchange.market import Market
 from tests.stress.fuzz import mutants
 

@@ -82,11 +82,12 @@ class Judge:
                 self.tapes[product].add(line)
 
     def wrong_lines(self) -> list[str]:
-        """Lines that must not have been printed."""
+        """Lines that must not have been printed, and those that a renewal lost."""
         return [
-            f"{product}: not what was sent: {line}"
+            f"{product}: {what}: {line}"
             for product, witness in self.witnesses.items()
-            for line in witness.wrong[:3]
+            for what, lines in (("not what was sent", witness.wrong), ("lost at a renewal", witness.lost))
+            for line in lines[:3]
         ]
 
     def wrong_after_losses(self, struck: list[Struck]) -> list[str]:
@@ -244,7 +245,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=20, help="number of products")
     parser.add_argument("--connections", type=int, default=3, help="that they share")
     parser.add_argument("--rate", type=float, default=35, help="updates a second a product")
-    parser.add_argument("--refresh", type=float, default=300, help="seconds between renewals of a connection")
+    parser.add_argument("--refresh", type=float, default=60, help="seconds between renewals of a connection")
     parser.add_argument("--seed", type=int, default=1, help="of the markets and of the faults")
     parser.add_argument("--interval", type=float, default=1, help="seconds between two faults")
     parser.add_argument("--workers", type=int, default=1, help="-w of the run")

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import Message
-from orderbook.feed.client import Feed, Policy
+from orderbook.feed.client import Feed
 from orderbook.feed.errors import FeedError
 from orderbook.feed.limiter import Limiter
-from orderbook.feed.session import Session, Timeouts
+from orderbook.feed.session import Session
+from orderbook.feed.silence import Timeouts
 from orderbook.feed.stats import FeedStats
 from orderbook.feed.troubles import Troubles
+from orderbook.feed.websocket import Policy
 from tests.exchange import Exchange
 from tests.support.oracle import Oracle, decoded
 from tests.support.waiting import until

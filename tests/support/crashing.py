@@ -10,7 +10,7 @@ from bytewax.dataflow import Dataflow
 
 from orderbook import settings
 from orderbook.coinbase import exchange
-from orderbook.feed.session import Timeouts
+from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbaseSource
 from orderbook.output.lines import LineSink
 from orderbook.shutdown import Shutdown

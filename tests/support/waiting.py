@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -21,8 +21,9 @@ def wait_until(condition: Callable[[], T], timeout: float = DEADLINE) -> T:
     return answer
 
 
-async def until(condition: Callable[[], Any], timeout: float = DEADLINE) -> None:
-    """Wait until a condition is true, the event loop running on; `TimeoutError` after so many seconds."""
+async def until(condition: Callable[[], T], timeout: float = DEADLINE) -> T:
+    """Wait until the answer is true, while the event loop runs on; returns it, or raises `TimeoutError`."""
     async with asyncio.timeout(timeout):
-        while not condition():
+        while not (answer := condition()):
             await asyncio.sleep(INTERVAL)
+    return answer

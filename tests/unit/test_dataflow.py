@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -28,6 +29,48 @@ def test_mapper_keeps_a_book_and_summarizes_it() -> None:
     _, summary = dataflow.mapper(state, L2Update(PRODUCT, [Change("buy", 100.0, 1.0)]))
     assert isinstance(summary, CrossedBook)
     assert dataflow.mapper(state, Heartbeat(PRODUCT)) == (state, summary)
+
+
+TOLD = "10:00:09.5"  # the last that came before the snapshot
+
+
+@pytest.mark.parametrize(
+    ("before", "snapshot", "updates"),
+    [
+        # A renewed connection begins with a snapshot that is older, or newer, than the last update.
+        (TOLD, ("10:00:08", False), [("10:00:09", False), ("10:00:09.5", False), ("10:00:10", True)]),
+        (TOLD, ("10:00:09.5", True), [("10:00:10", True)]),
+        (TOLD, ("10:00:10", True), [("10:00:11", True)]),
+        (TOLD, ("10:00:08", False), [("10:00:10", True), ("10:00:09", True)]),  # later ones are let be
+        # A time that is absent, absurd or further away says nothing.
+        (TOLD, ("09:59:00", True), [("09:59:01", True)]),
+        ("23:00:00", ("10:00:08", True), [("10:00:09", True)]),
+        (None, ("10:00:08", True), [("10:00:09", True)]),
+        (TOLD, (None, True), [(None, True)]),
+        (TOLD, ("10:00:08", False), [(None, True)]),
+        (TOLD, ("noon", True), [("10:00:09", True)]),
+    ],
+)
+def test_mapper_repeats_nothing(
+    before: str | None, snapshot: tuple[str | None, bool], updates: list[tuple[str | None, bool]]
+) -> None:
+    """What came before a snapshot of an earlier time brings no line again; the book is right all the time."""
+
+    def time(of_day: str | None) -> str | None:
+        return of_day and f"2026-11-24T{of_day}Z"
+
+    state, _ = dataflow.mapper(None, SNAPSHOT)
+    state, _ = dataflow.mapper(state, L2Update(PRODUCT, [Change("buy", 98.0, 1.0)], time(before)))
+    state = pickle.loads(pickle.dumps(state))
+    again = Snapshot(PRODUCT, [Level(90.0, 1.0)], [Level(100.0, 2.0)], time(snapshot[0]))
+    state, summary = dataflow.mapper(state, again)
+    assert (summary is not None) == snapshot[1]
+    for number, (of_day, answered) in enumerate(updates, start=91):
+        update = L2Update(PRODUCT, [Change("buy", float(number), 1.0)], time(of_day))
+        state, summary = dataflow.mapper(state, update)
+        assert (summary is not None) == answered
+        top = state.summarize()
+        assert isinstance(top, OrderBookSummary) and top.bid_price == number
 
 
 def test_mapper_logs_what_it_drops(caplog: pytest.LogCaptureFixture) -> None:

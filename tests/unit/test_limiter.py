@@ -7,8 +7,9 @@ from threading import Thread
 
 import pytest
 
-from orderbook.feed.client import reconnect_delays
 from orderbook.feed.limiter import Limiter
+from orderbook.feed.websocket import reconnect_delays
+from tests.support.clock import Clock
 
 
 def most_spare(times: list[float], rate: float, burst: int) -> float:
@@ -17,28 +18,45 @@ def most_spare(times: list[float], rate: float, burst: int) -> float:
     return min(burst + rate * (last - time) - count for count, time in enumerate(reversed(times), 1))
 
 
+def take(limiter: Limiter, clock: Clock) -> float:
+    """Wait for a place and take it; returns the time at which it was taken."""
+    while wait := limiter.take():
+        clock.now += wait
+    return clock.now
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_places_are_given_as_early_as_the_rate_allows(seed: int) -> None:
     """Places are given up to a burst at once, at the rate after it, and never later than that allows."""
     random = Random(seed)
-    now = 1_000.0
-    limiter = Limiter(rate=5, burst=4, clock=lambda: now)
+    clock = Clock(1_000.0)
+    limiter = Limiter(rate=5, burst=4, clock=clock)
     times: list[float] = []
     for _ in range(300):
-        now += random.choice([0.0, 0.0, 0.0, 0.05, 0.2, 3.0])
-        times.append(now + limiter.reserve())
+        asked = clock.now = clock.now + random.choice([0.0, 0.0, 0.0, 0.05, 0.2, 3.0])
+        times.append(take(limiter, clock))
         spare = most_spare(times, rate=5, burst=4)
         assert spare >= -1e-6
-        assert times[-1] == now or spare <= 1e-6
-    assert times == sorted(times)
+        assert times[-1] == asked or spare <= 1e-6
+
+
+def test_a_pause_lets_off_no_burst() -> None:
+    """Of many that waited for a place while the process stood still, no more than a burst get one at once."""
+    clock = Clock(1_000.0)
+    limiter = Limiter(rate=5, burst=4, clock=clock)
+    waits = [limiter.take() for _ in range(50)]
+    assert [wait == 0 for wait in waits] == [True] * 4 + [False] * 46
+    clock.now += 3_600  # all of them are due
+    assert [limiter.take() == 0 for _ in range(46)] == [True] * 4 + [False] * 42
 
 
 def test_defaults_stay_below_the_limits_of_the_exchange() -> None:
     """As shipped, there are fewer than 8 a second, in bursts of fewer than 20, and not many fewer."""
-    limiter = Limiter(clock=lambda: 1_000.0)
-    times = [limiter.reserve() for _ in range(400)]
+    clock = Clock(1_000.0)
+    limiter = Limiter(clock=clock)
+    times = [take(limiter, clock) for _ in range(400)]
     assert all(most_spare(times[:count], rate=8, burst=20) >= 1 for count in range(1, 401))
-    assert times[-1] < 400 / 7
+    assert times[-1] < 1_000 + 400 / 7
 
 
 class Yielding(float):
@@ -50,15 +68,15 @@ class Yielding(float):
 
 
 def test_threads_get_places_of_their_own() -> None:
-    """Threads that reserve at the same time get a place each, none twice."""
-    limiter = Limiter(rate=10, burst=5, clock=lambda: Yielding(1_000.0))
+    """Threads that ask at the same time get a place each, none twice."""
+    limiter = Limiter(rate=10, burst=500, clock=lambda: Yielding(1_000.0))
     waits: list[float] = []
-    threads = [Thread(target=lambda: waits.extend(limiter.reserve() for _ in range(200))) for _ in range(8)]
+    threads = [Thread(target=lambda: waits.extend(limiter.take() for _ in range(200))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(waits) == pytest.approx([0.0] * 5 + [i / 10 for i in range(1, 1_596)])
+    assert sorted(waits) == pytest.approx([0.0] * 500 + [0.1] * 1_100)
 
 
 def test_reconnect_delays() -> None:

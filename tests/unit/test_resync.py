@@ -4,7 +4,7 @@ import pytest
 
 from orderbook.book import CrossedBook
 from orderbook.feed.resync import ResyncSink
-from orderbook.feed.session import Timeouts
+from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbaseSource
 from orderbook.shutdown import Shutdown
 from tests.support.clock import Clock

@@ -1,18 +1,22 @@
 """The rules of a connection, as tables: what comes in, and what must come out.
 
 A step is `A snapshot` (or update, heartbeat: a frame of product A-USD), `ack A B`, `error REASON`,
-`junk TEXT` (a frame as it stands), `+2.5` (seconds pass, and what is due is checked), `A crossed` (its
-book is, since now) or `A crossed since 2` (2 seconds ago). What comes out is `A snapshot` (a message that
-is handed on), `> subscribe A B` (a request) or `! reason text` (an error; a new connection follows at once).
+`junk TEXT` (a frame as it stands), `partial` (bytes that complete no frame), `+2.5` (seconds pass, and what
+is due is checked), `A crossed` (its book is, since now) or `A crossed since 2` (2 seconds ago). What comes
+out is `A snapshot` (a message that is handed on), `> subscribe A B` (a request) or `! reason text` (an
+error; a new connection follows at once).
 """
 
 import json
 import logging
+import math
 
 import pytest
 
+from orderbook.coinbase.exchange import subscribe
 from orderbook.feed.errors import FeedError
-from orderbook.feed.session import SUBSCRIBE_CHUNK, Session, Timeouts
+from orderbook.feed.session import SUBSCRIBE_CHUNK, Session
+from orderbook.feed.silence import Timeouts
 from orderbook.feed.stats import FeedStats
 
 LEVELS: dict[str, dict[str, object]] = {
@@ -33,6 +37,7 @@ class Driven:
         self.session = Session(self.product_ids, self.stats, timeouts, offset)
         self.now = 10_000.0
         self.out: list[str] = []
+        self.last_partial = -math.inf
         self.session.connected(self.now)
         self._send()
 
@@ -51,16 +56,19 @@ class Driven:
         if first.startswith("+"):
             self.now += float(first)
             if self.now >= self.session.deadline:
-                self.session.check(self.now)
+                self.session.check(self.now, self.last_partial)
+        elif first == "partial":
+            self.last_partial = self.now
         elif rest.startswith("crossed"):
             since = self.now - float(rest.removeprefix("crossed").removeprefix(" since") or 0)
             self.session.resync(f"{first}-USD", since, "crossed for 2.0 s", self.now)
         else:
-            message = self.session.receive(self._frame(first, rest), self.now)
+            message = self.session.receive(self.frame(first, rest), self.now)
             if message:
                 self.out.append(f"{message.product_id.removesuffix('-USD')} {KINDS[type(message).__name__]}")
 
-    def _frame(self, first: str, rest: str) -> bytes:
+    def frame(self, first: str, rest: str) -> bytes:
+        """The frame of a step."""
         if first == "junk":
             return rest.encode()
         if first == "error":
@@ -177,6 +185,32 @@ TABLE: dict[str, tuple[str, list[str], list[str]]] = {
         "A B",
         [*TWO_LIVE, "A heartbeat", "+0.9", "B heartbeat", "+4.2", "+0.8"],
         [*TWO_LIVE_OUT, "A heartbeat", "B heartbeat", "! stale no frame for 5 s", "> subscribe A B"],
+    ),
+    "a product is not silent while a long frame of another one holds its heartbeats up": (
+        "A B",
+        [*TWO_LIVE, *["partial", "+4"] * 3, "A snapshot", "+0.2", "B heartbeat"],
+        [*TWO_LIVE_OUT, "A snapshot", "B heartbeat"],
+    ),
+    # Slow links
+    "bytes of a frame are a sign of life": (
+        "A",
+        ["ack A", *["partial", "+4"] * 9, "A snapshot", "A update"],
+        ["> subscribe A", "A snapshot", "A update"],
+    ),
+    "snapshots may come one after the other, each in its time": (
+        "A B C",
+        ["ack A B C", *[*["partial", "+4"] * 3, "A snapshot"], *[*["partial", "+4"] * 3, "B snapshot"]],
+        ["> subscribe A B C", "A snapshot", "B snapshot"],
+    ),
+    "a frame that never ends is given up after a minute": (
+        "A",
+        ["ack A", *["partial", "+4"] * 16, "partial", "+1"],
+        ["> subscribe A", "! stale no frame for 5 s", "> subscribe A"],
+    ),
+    "a frame that stops in the middle is given up": (
+        "A",
+        ["ack A", *["partial", "+4"] * 3, "+1"],
+        ["> subscribe A", "! stale no frame for 5 s", "> subscribe A"],
     ),
     # Snapshots that don't come
     "no snapshot at all": (
@@ -364,19 +398,38 @@ def test_many_products_are_asked_for_in_chunks() -> None:
 
 
 def test_renewals_take_turns() -> None:
-    """Connections are renewed each `refresh` seconds, each at its own offset, which the log line says."""
-    renewed = []
+    """Connections are renewed each `refresh` seconds, each at its own offset."""
     for offset in (0.0, 0.25, 0.5):
-        driven = Driven("A", Timeouts(stale_after=1e9, refresh=100.0, snapshot_timeout=1e9), offset)
+        driven = Driven("A", Timeouts(refresh=100.0), offset)
         for _ in range(3):
-            driven.now = driven.session.deadline
-            driven.step("+0")
-            renewed.append(driven.now % 100)
-        logged = [text for text in driven.out if text.startswith("! refresh")]
-        assert (
-            logged[1] == f"! refresh renewed after 100 s: its turn comes {offset * 100:.0f} s into each 100 s"
-        )
-    assert renewed == [0.0] * 3 + [25.0] * 3 + [50.0] * 3
+            driven.now = driven.session.renewal
+            assert driven.now % 100 == 100 * offset
+            driven.session.connected(driven.now)
+
+
+def test_renewed_session_hands_over() -> None:
+    """Its successor goes on with its counts, and with what it knows of products that made trouble."""
+    driven = Driven("A B", Timeouts(refresh=100.0), offset=0.25)
+    for step in [*TWO_LIVE, "A crossed", "A snapshot", "A crossed", *TWO_LIVE, "A crossed", "B update"]:
+        driven.step(step)
+    old, now = driven.session, driven.now
+    successor = old.successor()
+    successor.connected(now)
+    assert successor.next_request(now) == subscribe(["B-USD"])  # the other one is left alone
+    before = driven.stats["B-USD"].snapshots
+    successor.receive(driven.frame("B", "snapshot"), now)
+    assert (old.live, successor.live) == ({"B-USD"}, {"B-USD"})
+    assert driven.stats["B-USD"].snapshots == before
+    renewed = old.hand_over(successor, now + 20.0)
+    assert str(renewed) == "renewed after 20 s: its turn comes 25 s into each 100 s"
+    assert old.ended
+    assert driven.stats["B-USD"].snapshots == before + 1
+    assert driven.stats["B-USD"].resyncs["refresh"] == 1
+    successor.receive(driven.frame("B", "update"), now + 21.0)
+    assert (driven.stats["B-USD"].live, driven.stats["B-USD"].last_frame) == (True, now + 21.0)
+    successor.receive(driven.frame("B", "update"), now + 60.0)
+    successor.check(now + 60.0)
+    assert successor.next_request(now + 60.0) == subscribe(["A-USD"])
 
 
 def test_counts() -> None:

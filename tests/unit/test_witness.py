@@ -48,6 +48,31 @@ def found_wrong(connections: list[str], printed: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    ("printed", "wrong", "lost"),
+    [
+        ("ABCDEF", "", ""),  # the snapshot B repeats what A B had, so has C
+        ("ABDEF", "", "C"),  # C came on the old connection only, for the new one's snapshot contains it
+        ("ABBCDEF", "B", ""),
+        ("ABCCDEF", "C", ""),
+        ("ABCEF", "", "D"),
+        ("AE", "", "B"),
+    ],
+)
+def test_renewal(printed: str, wrong: str, lost: str) -> None:
+    """A connection that is renewed prints nothing twice, and loses no line in between."""
+    witness = Witness(PRODUCT)
+    times = {letter: f'"time":"2026-11-24T00:00:{ord(letter) - 55}Z"}}'.encode() for letter in "ABCDEF"}
+    for when, (number, letter) in enumerate([(0, "A"), (0, "B"), (1, "B"), (0, "C"), (1, "C"), (0, "D")]):
+        witness.sent(Sent(1.0 + when, number, frame(letter)[:-1] + b"," + times[letter]))
+    for when, letter in enumerate("DEF", 10):
+        witness.sent(Sent(when, 1, frame(letter)[:-1] + b"," + times[letter]))
+    for letter in printed:
+        witness.receive(line(letter))
+    assert witness.wrong == [line(letter) for letter in wrong]
+    assert witness.lost == [line(letter) for letter in lost]
+
+
+@pytest.mark.parametrize(
     ("connections", "printed"),
     [
         (["ABC"], "ABC"),

@@ -13,12 +13,14 @@ from typing import Self
 import pytest
 
 from orderbook.coinbase.messages import Heartbeat, Message
-from orderbook.feed.client import Feed, Policy
+from orderbook.feed.client import Feed
 from orderbook.feed.limiter import Limiter
-from orderbook.feed.session import Session, Timeouts
+from orderbook.feed.session import Session
+from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbasePartition, CoinbaseSource
 from orderbook.feed.stats import FeedStats
 from orderbook.feed.troubles import Troubles
+from orderbook.feed.websocket import Policy
 from orderbook.feed.worker import Member, Worker
 from orderbook.recording.recorder import Recorder
 from orderbook.shutdown import Shutdown
