@@ -11,8 +11,11 @@ from collections.abc import AsyncIterator
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response
 
+from tests.exchange.connection import Connection
 from tests.exchange.lies import LIES, Lie, lie
+from tests.exchange.subscription import LEVEL2, Request
 from tests.exchange.trouble import FAULTS, Accepted, Act, AtOnce, Fault, Handshake, Stream, Subscribe, fault
+from tests.exchange.venue import Venue
 
 YEAR_ONE = -62_135_596_800.0
 """The first second of the year 1, in seconds since 1970."""
@@ -42,6 +45,20 @@ def http(status: int) -> None:
 
 for status in (403, 429, 503):
     http(status)
+
+
+@fault(Handshake)
+async def redirect(handshake: Handshake) -> Response:
+    """The handshake is answered with a redirect to the same address."""
+    response = handshake.socket.respond(302, "moved\n")
+    response.headers["Location"] = "/"
+    return response
+
+
+@fault(Handshake, seconds=3)
+async def handshake_late(handshake: Handshake) -> None:
+    """The handshake is answered late."""
+    await asyncio.sleep(handshake.seconds)
 
 
 @fault(Handshake)
@@ -115,6 +132,22 @@ async def snapshot_never(subscribe: Subscribe) -> None:
     subscribe.begin_others()
 
 
+@fault(Subscribe, seconds=7)
+async def snapshot_slow(subscribe: Subscribe) -> None:
+    """Bytes of the product's snapshot come all the time, but it takes long until it is whole."""
+    subscribe.accept()
+    subscribe.acknowledge()
+    connection, venue = subscribe.connection, subscribe.venue
+    if connection.backlog is not None:  # a slow link is slow as it is
+        subscribe.begin_all()
+        return
+    connection.backlog = []
+    subscribe.begin_all()
+    waiting = sum(len(frame) for _product, frame in connection.backlog)
+    piece = max(1, int(waiting * PIECES_EVERY / subscribe.seconds))
+    await drain(venue, connection, piece, asyncio.get_running_loop().time() + subscribe.seconds)
+
+
 @fault(Subscribe)
 async def snapshot_over_1_mib(subscribe: Subscribe) -> None:
     """The product's snapshot has 1 MiB of white space in it: valid, and to be taken."""
@@ -166,6 +199,50 @@ async def closed_1011(stream: Stream) -> None:
 
 
 @fault(Stream, replaces="connection")
+async def closed_and_open(stream: Stream) -> None:
+    """A close frame comes, and the TCP connection stays open for ever."""
+    write(stream, b"\x88\x05\x03\xe9bye")
+
+
+def broken(name: str, frame: bytes, doc: str) -> None:
+    """Enter the fault of a frame that breaks the protocol, after which nothing comes any more."""
+
+    async def act(stream: Stream) -> None:
+        write(stream, frame)
+
+    act.__name__, act.__doc__ = name, doc
+    fault(Stream, replaces="connection")(act)
+
+
+def write(stream: Stream, data: bytes) -> None:
+    """Write bytes to the socket, and nothing after them."""
+    if stream.connection.backlog is None:  # else a frame may be under way
+        stream.connection.socket.transport.write(data)
+    stream.connection.muted = True
+
+
+broken("reserved_bits", b"\xf1\x01x", "A frame has reserved bits set, and the socket stays open.")
+broken("unknown_opcode", b"\x83\x01x", "A frame has an opcode that there isn't, and the socket stays open.")
+broken("masked", b"\x81\x81\0\0\0\0x", "A frame is masked, as only a client's may be; the socket stays open.")
+broken("half_a_close_code", b"\x88\x01x", "A close frame has half a code, and the socket stays open.")
+broken("not_deflated", b"\xc1\x02\xff\xff", "A frame can't be inflated, and the socket stays open.")
+
+
+@fault(Stream, replaces="connection", seconds=30)
+async def pings_without_reads(stream: Stream) -> None:
+    """Pings come without end, and what the client sends is not read."""
+    transport, loop = stream.connection.socket.transport, asyncio.get_running_loop()
+    end = loop.time() + stream.seconds
+    write(stream, b"")
+    transport.pause_reading()
+    while not transport.is_closing() and loop.time() < end:
+        if transport.get_write_buffer_size() < 2**18:
+            transport.write((b"\x89\x7d" + b"x" * 125) * 500)
+        await asyncio.sleep(0.005)
+    transport.abort()
+
+
+@fault(Stream, replaces="connection")
 async def silence_without_heartbeats(stream: Stream) -> None:
     """Nothing more is ever sent on the connection, which stays open."""
     stream.connection.muted = True
@@ -175,6 +252,12 @@ async def silence_without_heartbeats(stream: Stream) -> None:
 async def product_silent(stream: Stream) -> None:
     """Nothing more is sent of the product until it is subscribed anew; the connection's others go on."""
     stream.connection.silent.add(stream.product)
+
+
+@fault(Stream, replaces="book")
+async def unsubscribed_in_mid_stream(stream: Stream) -> None:
+    """The exchange ends the subscription by itself; its acknowledgement no longer lists the product."""
+    stream.venue.unsubscribe(stream.connection, Request("unsubscribe", [stream.product], [LEVEL2]))
 
 
 # A stream that is odd but right
@@ -236,23 +319,30 @@ async def time_year_one(stream: Stream) -> None:
 @fault(Stream, seconds=3)
 async def slow_link(stream: Stream) -> None:
     """For a while frames trickle, 64 bytes each 10 ms, in fragments; then what piled up follows."""
-    loop = asyncio.get_running_loop()
-    connection, venue = stream.connection, stream.venue
-    if connection.backlog is not None:
-        return
-    end = loop.time() + stream.seconds
-    backlog: list[tuple[str | None, bytes]] = []
-    connection.backlog = backlog
+    connection = stream.connection
+    if connection.backlog is None:
+        connection.backlog = []
+        end = asyncio.get_running_loop().time() + stream.seconds
+        await drain(stream.venue, connection, 64, end)
+
+
+PIECES_EVERY = 0.01  # seconds
+
+
+async def drain(venue: Venue, connection: Connection, piece: int, end: float) -> None:
+    """Send a connection's backlog in pieces of so many bytes; from the `end` on, as fast as it goes."""
+    loop, backlog = asyncio.get_running_loop(), connection.backlog
+    assert backlog is not None
 
     async def trickle(frame: bytes) -> AsyncIterator[bytes]:
-        for start in range(0, len(frame), 64):
-            yield frame[start : start + 64]
-            await asyncio.sleep(0.01 if loop.time() < end else 0)
+        for start in range(0, len(frame), piece):
+            yield frame[start : start + piece]
+            await asyncio.sleep(PIECES_EVERY if loop.time() < end else 0)
 
     try:
         while backlog or loop.time() < end:
             if not backlog:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(PIECES_EVERY)
                 continue
             product, frame = backlog.pop(0)
             venue.note(connection, product, frame)

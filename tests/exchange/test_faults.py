@@ -58,6 +58,22 @@ def test_handshake_hangs(exchange: Exchange) -> None:
     assert len(exchange.attempts) == attempts + 1
 
 
+def test_handshake_late(exchange: Exchange) -> None:
+    """A handshake is answered late."""
+    exchange.fault("handshake_late", seconds=0.3)
+    began = time.monotonic()
+    with reader(exchange):
+        assert time.monotonic() - began > 0.3
+
+
+def test_redirect(exchange: Exchange) -> None:
+    """A client that follows redirects gets in at its second attempt."""
+    exchange.fault("redirect")
+    attempts = len(exchange.attempts)
+    with reader(exchange):
+        assert len(exchange.attempts) == attempts + 2
+
+
 def test_connection_refused(exchange: Exchange) -> None:
     """Connects are refused for a while; open connections go on."""
     with reader(exchange) as (connection, _):
@@ -90,6 +106,7 @@ def test_away(exchange: Exchange) -> None:
         ("dropped_at_once", None),
         ("dropped_in_mid_frame", None),
         ("closed_1001", 1001),
+        ("closed_and_open", 1001),
         ("closed_1006", None),
         ("closed_1011", 1011),
     ],
@@ -101,6 +118,41 @@ def test_lost_connections(exchange: Exchange, name: str, code: int | None) -> No
         assert end(exchange) == code
         exchange.step(OTHER)
         assert type_of(receive(connection)) == "l2update"
+
+
+@pytest.mark.parametrize(
+    "name", ["reserved_bits", "unknown_opcode", "masked", "half_a_close_code", "not_deflated"]
+)
+def test_broken_protocol(exchange: Exchange, name: str) -> None:
+    """A client finds the protocol broken, and the exchange never closes the TCP connection."""
+    exchange.fault(name, PRODUCT)
+    with client(exchange) as connection, pytest.raises(ConnectionClosed) as closed:
+        subscribe(connection, PRODUCT)
+        while True:
+            receive(connection)
+    assert closed.value.sent and closed.value.sent.code == 1002
+    assert closed.value.rcvd is None
+
+
+def test_pings_without_reads(exchange: Exchange) -> None:
+    """Pings come, and the pongs pile up until the client can send no more."""
+    exchange.fault("pings_without_reads", PRODUCT, seconds=30)
+    with connect(exchange.url, close_timeout=0.1) as connection:
+        subscribe(connection, PRODUCT)
+        connection.socket.settimeout(0.5)
+        with pytest.raises((ConnectionClosed, TimeoutError)):
+            while True:
+                connection.recv(timeout=DEADLINE)
+
+
+def test_unsubscribed_in_mid_stream(exchange: Exchange) -> None:
+    """An acknowledgement comes that no longer lists the product, and nothing more of it."""
+    with reader(exchange) as (connection, _):
+        exchange.fault("unsubscribed_in_mid_stream", PRODUCT)
+        exchange.step(PRODUCT)
+        assert json.loads(receive(connection)) == {"type": "subscriptions", "channels": []}
+        with pytest.raises(TimeoutError):
+            connection.recv(timeout=0.3)
 
 
 def test_times(exchange: Exchange) -> None:

@@ -110,7 +110,7 @@ class Venue:
             self.refuse(connection, str(refused))
             return
         if request.type == "unsubscribe":
-            self._unsubscribe(connection, request)
+            self.unsubscribe(connection, request)
             return
         connection.products += [p for p in request.products if p not in connection.products]
         if self.trouble.at_subscribe(connection, request):
@@ -119,7 +119,8 @@ class Venue:
         self.acknowledge(connection)
         self.begin(connection, begun)
 
-    def _unsubscribe(self, connection: Connection, request: Request) -> None:
+    def unsubscribe(self, connection: Connection, request: Request) -> None:
+        """End what a request names, and acknowledge it."""
         connection.unsubscribe(request)
         for product in request.products or self.markets:
             readers = self.readers[product]

@@ -88,6 +88,13 @@ UNTRUSTED = {
     "size_absurd": "'1e999'",
     "size_no_number": "'one'",
 }
+BROKEN = {
+    "reserved_bits": "reserved bits",
+    "unknown_opcode": "opcode",
+    "masked": "masking",
+    "half_a_close_code": "close frame",
+    "not_deflated": "decompression failed",
+}
 CROSSED = r"crossed for [2-9]\.\d s, best bid .*, best ask .*; subscribed anew"
 INTERNAL = "the exchange answers .*'Internal error'"
 UNKNOWN = "is not a valid product"
@@ -99,6 +106,8 @@ TABLE = [
     Row("http_429", RECOVERS, AT_SECOND, "no connection to .* HTTP 429", "unreachable"),
     Row("http_503", RECOVERS, AT_SECOND, "no connection to .* HTTP 503", "unreachable"),
     Row("dropped_at_once", RECOVERS, AT_SECOND, DROPPED, "closed"),
+    Row("handshake_late", RECOVERS, 3 + AT_SECOND),
+    Row("redirect", RECOVERS, AT_SECOND),
     Row("handshake_hangs", RECOVERS, 5 + AT_SECOND, "no connection to .* timed out", "unreachable"),
     # Subscribing
     Row("snapshot_never", RECOVERS, 10 + AT_SECOND, "no snapshot within 10 s", "stale"),
@@ -108,6 +117,7 @@ TABLE = [
     Row("unknown_product", STAYS, AT_NEXT, f"{UNKNOWN}.*; subscribed anew", "refused"),
     Row("another_error", STAYS, AT_NEXT, f"{INTERNAL}; subscribed anew", "refused"),
     Row("snapshot_late", STAYS, 3 + AT_NEXT),
+    Row("snapshot_slow", STAYS, 7 + AT_NEXT),
     Row("snapshot_over_1_mib", STAYS),
     Row("snapshot_over_4_mib", RECOVERS, 4 + AT_SECOND, "1009", "closed"),
     # Losing the connection
@@ -116,6 +126,13 @@ TABLE = [
     Row("closed_1001", RECOVERS, AT_NEXT, "the connection was closed: .*1001", "closed"),
     Row("closed_1006", RECOVERS, AT_NEXT, DROPPED, "closed"),
     Row("closed_1011", RECOVERS, AT_NEXT, "the connection was closed: .*1011", "closed"),
+    Row("closed_and_open", RECOVERS, AT_NEXT, "the connection was closed: received 1001 .*bye", "closed"),
+    *(
+        Row(frame, RECOVERS, AT_NEXT, f"the connection was closed: sent 1002 .*{wrong}", "closed")
+        for frame, wrong in BROKEN.items()
+    ),
+    Row("pings_without_reads", RECOVERS, 5 + AT_NEXT, "bytes were sent and not read", "closed"),
+    Row("unsubscribed_in_mid_stream", ANEW, AT_NEXT, "has ended the subscription; subscribed anew", "closed"),
     # A stream that is odd but right
     Row("silence_with_heartbeats", STAYS),
     Row("snapshot_again", STAYS),
@@ -194,6 +211,9 @@ def storm(table: list[Row], shared: bool) -> Iterator[Storm]:
         def everyone_is_live() -> bool:
             return all(map(exchange.live, living))
 
+        def all_sent() -> bool:
+            return not any(connection.open and connection.backlog for connection in exchange.connections)
+
         def calm_lines() -> int:
             return min(len(judged.printed[product]) for product in PAIR)
 
@@ -223,7 +243,7 @@ def storm(table: list[Row], shared: bool) -> Iterator[Storm]:
                 exchange.wait(lambda: all(is_over(seen, row) for row in survivors), DEADLINE)
             exchange.pause()
             with suppress(TimeoutError):
-                exchange.wait(lambda: all(map(judged.is_up_to_date, living)), DEADLINE)
+                exchange.wait(lambda: all_sent() and all(map(judged.is_up_to_date, living)), DEADLINE)
             counts = scrape(port)
             (finished,) = end(process)
         yield seen._replace(stderr=finished.stderr, counts=counts)
