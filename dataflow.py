@@ -33,6 +33,7 @@ from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbaseSource
 from orderbook.metrics import Metrics
 from orderbook.output.lines import LineSink
+from orderbook.output.log import start as start_log
 from orderbook.recording.source import RecordingSource
 from orderbook.shutdown import Shutdown, logged
 
@@ -167,9 +168,9 @@ def _start(
     if main is None or main.name not in ("bytewax.run", "bytewax.testing"):
         return
     settings.check_metrics_port()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lines.claim_stdout()
     shutdown.install(at_exit)
+    start_log()  # has a thread, which must leave signals to the one of the shutdown
     REGISTRY.register(metrics)
     threading.Thread(target=background, daemon=True).start()
     gc.freeze()  # the program itself is never garbage: a full collection need not look at it again

@@ -8,10 +8,8 @@ import atexit
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from functools import wraps
 from typing import TypeVar, TypeVarTuple
 
@@ -51,8 +49,6 @@ class Shutdown:
         self._codes: list[int] = []  # a list, since an append needs no lock: a signal handler may append too
         self._at_exit: Callable[[], object] = lambda: None
         self._exiting = threading.Lock()  # several workers may abandon at once, and one of them exits
-        self._signal_logged = threading.Event()
-        self._signal_logged.set()
 
     @property
     def requested(self) -> bool:
@@ -102,10 +98,10 @@ class Shutdown:
     def _wait_for_signals(self, signals: set[signal.Signals]) -> None:
         while True:
             number = signal.sigwait(signals)
-            self._signal_logged.clear()
+            if number != signal.SIGINT or not self.requested:
+                # First, since a run may be over the moment that it is requested. The log waits for nobody.
+                log.info("%s: shutting down; a second SIGINT exits at once", signal.Signals(number).name)
             self._on_signal(number)
-            log.info("%s: shutting down; a second SIGINT exits at once", signal.Signals(number).name)
-            self._signal_logged.set()
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGINT and self.requested:
@@ -114,12 +110,9 @@ class Shutdown:
 
     def _exit(self, at_once: bool = False) -> None:
         with self._exiting:
-            self._signal_logged.wait(1)  # a run may be over before the line that names its signal is out
             self._at_exit()
             code = self._default_code if self.code is None else self.code
             # The engine's own way to a code above 0 is to raise, which prints 90 lines of traceback.
             if code or at_once:
-                with suppress(OSError):
-                    if sys.stderr is not None:
-                        sys.stderr.flush()
+                logging.shutdown()  # writes what is still queued
                 os._exit(code)

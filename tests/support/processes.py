@@ -152,6 +152,7 @@ def start(
     *,
     module: str = "bytewax.run",
     stdout: Any = subprocess.PIPE,
+    stderr: Any = subprocess.PIPE,
 ) -> Running:
     """Start `python -m bytewax.run` (or another module) with these arguments, in the project's root.
 
@@ -164,7 +165,7 @@ def start(
             env=environment(env),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             process_group=0,  # so that what it starts itself can be ended with it
         )
     )

@@ -1,10 +1,10 @@
 """Process that only waits for its shutdown; the options say how."""
 
 import argparse
-import logging
 import threading
 import time
 
+from orderbook.output.log import start as start_log
 from orderbook.shutdown import Shutdown
 
 
@@ -19,7 +19,6 @@ def main() -> None:
     parser.add_argument("--stuck", action="store_true", help="never end")
     parser.add_argument("--abandon", action="store_true", help="abandon what remains, in another thread")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO)
     shutdown = Shutdown(options.default_code, resumable=options.resumable)
 
     def at_exit() -> None:
@@ -28,6 +27,7 @@ def main() -> None:
             shutdown.request(options.request_at_exit)
 
     shutdown.install(at_exit)
+    start_log()
     if options.request is not None:
         shutdown.request(options.request)
     print("ready", flush=True)
