@@ -114,7 +114,7 @@ def live(
         record=chosen.record,
         hint=OFFLINE_HINT,
     )
-    lines = LineSink(shutdown)
+    lines = LineSink(shutdown, chosen.stale_after)
     metrics = Metrics(lines, source.stats)
     dataflow = Dataflow("orderbook")
     messages = op.input("input", dataflow, source)

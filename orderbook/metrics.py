@@ -22,9 +22,15 @@ Step = Callable[[OrderBookState | None, Message], tuple[OrderBookState, Summary]
 
 
 class CountsLines(Protocol):
-    """An output that counts the lines that it wrote."""
+    """An output that counts the lines that it wrote, and those that it dropped."""
 
-    lines: int
+    @property
+    def lines(self) -> int:
+        """Lines that were written."""
+
+    @property
+    def dropped(self) -> int:
+        """Lines that their reader did not take in time."""
 
 
 class Metrics:
@@ -77,6 +83,11 @@ class Metrics:
         """The families that `/metrics` shows; whatever thread asks, it reads attributes and changes none."""
         yield from self._collect_feeds()
         yield from self._collect_books()
+        yield CounterMetricFamily(
+            "orderbook_lines_dropped",
+            "Lines that the reader of stdout did not take in time",
+            self._output.dropped,
+        )
 
     def _collect_feeds(self) -> Iterator[Metric]:
         by_product = ["product"]

@@ -1,6 +1,7 @@
 """Live runs as a user starts them, against the simulated exchange."""
 
 import json
+import os
 import re
 import shlex
 import socket
@@ -13,7 +14,9 @@ import pytest
 from dataflow import OFFLINE_HINT
 from tests.exchange import Exchange
 from tests.support.live import PAIR, all_live, all_sent, await_lines, end, expected, settings
-from tests.support.processes import ROOT, by_product, cluster, run, start
+from tests.support.pipe import Pipe
+from tests.support.processes import ROOT, Lines, by_product, cluster, run, start
+from tests.support.waiting import wait_until
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "4"])
 CROSSING = ("BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR", "A-EUR", "B-EUR")
@@ -44,6 +47,43 @@ def test_prints_and_records_what_the_exchange_sends(
     replayed = run([f"dataflow:replay({str(tmp_path)!r}, min_spread=-1)", "-w", workers])
     assert replayed.code == 0, replayed.stderr
     assert replayed.by_product == wanted
+
+
+def test_reader_of_stdout_that_pauses(tmp_path: Path) -> None:
+    """While nobody reads stdout all is recorded; then stale lines are dropped, the others whole and right.
+
+    Lines and dropped lines add up to all of them.
+    """
+    pipe = Pipe()
+    with Exchange(PAIR, rate=200) as exchange:
+        env = settings(exchange, RECORD=str(tmp_path), STALE_AFTER="2")
+        with start(["dataflow:flow"], env, stdout=pipe.writer) as process:
+            process.stderr.wait_for("WARNING stdout is not read: lines that have waited for 2 s are dropped")
+            sent = {product: len(exchange.sent[product]) for product in PAIR}
+            wait_until(lambda: all(recorded(tmp_path, product) >= sent[product] - 1 for product in PAIR))
+            stdout = Lines(open(os.dup(pipe.reader), "rb"))
+            pipe.close()
+            dropped = process.stderr.wait_for("lines are of the present again")
+            present = {product: len(listed) for product, listed in expected(exchange).items()}
+            exchange.wait(lambda: all_sent(exchange, max(present.values()) + 100), 30)
+            exchange.pause()
+            wanted = expected(exchange)
+            for product in PAIR:
+                stdout.wait_for(wanted[product][-1])
+            end(process)
+        assert len(exchange.connections) == 2, "the exchange has seen a slow reader"
+    printed = by_product(stdout.rest())
+    for product, listed in printed.items():
+        rest = iter(wanted[product])
+        assert all(line in rest for line in listed), "not in order, or doubled"
+        assert listed[-100:] == wanted[product][-100:]
+    missing = sum(map(len, wanted.values())) - sum(map(len, printed.values()))
+    assert f": {missing:,} lines were dropped" in dropped
+
+
+def recorded(folder: Path, product: str) -> int:
+    """How many frames of a product are recorded."""
+    return (folder / f"{product}.jsonl").read_bytes().count(b"\n")
 
 
 def test_default_threshold() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.exchange import Exchange
 from tests.support.live import PAIR, all_live, all_said_goodbye, all_sent, end, expected, settings
+from tests.support.pipe import Pipe
 from tests.support.ports import cluster_arguments
 from tests.support.processes import by_product, cluster, run, start
 
@@ -191,6 +192,43 @@ def test_unexpected_exception_in_a_cluster() -> None:
         finished = [process.wait() for process in processes]
     assert [process.code for process in finished] == [1, 1]
     assert_traceback_is_logged("".join(process.stderr for process in finished))
+
+
+@pytest.mark.parametrize("stopped", [["stdout"], ["stderr"], ["stdout", "stderr"]], ids="+".join)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_readers_that_stopped(stopped: list[str], number: int) -> None:
+    """While nobody reads stdout or stderr or both, the run goes on, and a signal ends it at once."""
+    full = Pipe()
+    full.fill()
+    stdout, stderr = (full.writer if name in stopped else subprocess.PIPE for name in ("stdout", "stderr"))
+    try:
+        with (
+            Exchange(PAIR, rate=100) as exchange,
+            start(["dataflow:flow"], settings(exchange), stdout=stdout, stderr=stderr) as process,
+        ):
+            exchange.wait(lambda: all_sent(exchange, 100), 30)
+            if "stdout" not in stopped:
+                process.stdout.wait_for("ETH-EUR", count=100)
+            (finished,) = end(process, number=number)
+            exchange.wait(lambda: all_said_goodbye(exchange), 5)
+            assert len(exchange.connections) == 2
+    finally:
+        full.close()
+    if "stderr" not in stopped:
+        assert f"{signal.Signals(number).name}: shutting down" in finished.stderr
+        assert "are given up" in finished.stderr
+
+
+def test_replay_that_fails_while_stderr_is_not_read(tmp_path: Path) -> None:
+    """A run that ends by itself does not wait for a reader of stderr that stopped; its exit code is right."""
+    full = Pipe()
+    full.fill()
+    (tmp_path / "BTC-USD.jsonl").write_text("no recording\n")
+    try:
+        with start([f"dataflow:replay({str(tmp_path)!r})"], stderr=full.writer) as process:
+            assert process.wait().code == 1
+    finally:
+        full.close()
 
 
 def test_dataflow_that_is_only_drawn() -> None:

@@ -23,9 +23,16 @@ def pipe() -> Iterator[Pipe]:
     pipe.close()
 
 
+def sink_to(descriptor: int, shutdown: Shutdown) -> LineSink:
+    """A sink whose lines go to this descriptor."""
+    sink = LineSink(shutdown)
+    sink.write_to(descriptor)
+    return sink
+
+
 def start_workers(pipe: Pipe, shutdown: Shutdown, *work: list[list[object]]) -> list[threading.Thread]:
     """Start a worker for each list of batches; it writes them to the pipe until the shutdown."""
-    sink = LineSink(shutdown)
+    sink = sink_to(pipe.writer, shutdown)
 
     def write(partition: LinePartition, batches: list[list[object]]) -> None:
         for items in batches:
@@ -34,7 +41,7 @@ def start_workers(pipe: Pipe, shutdown: Shutdown, *work: list[list[object]]) -> 
             partition.write_batch(items)
 
     for batches in work:
-        arguments = (LinePartition(sink, pipe.writer, shutdown), batches)
+        arguments = (sink.build("out", 0, 1), batches)
         thread = threading.Thread(target=write, args=arguments, daemon=True)
         thread.start()
         pipe.writers.append(thread)
@@ -92,7 +99,7 @@ def test_a_write_is_whole_lines_and_at_most_what_is_atomic() -> None:
 def test_a_line_longer_than_an_atomic_write_is_whole(pipe: Pipe) -> None:
     """A line of more than PIPE_BUF bytes is written by itself: the lines before and after it stay whole."""
     items = [*batch("before", 2), "y" * (3 * select.PIPE_BUF), *batch("after", 2)]
-    LinePartition(LineSink(shutdown := Shutdown()), pipe.writer, shutdown).write_batch(items)
+    sink_to(pipe.writer, Shutdown()).build("out", 0, 1).write_batch(items)
     assert os.read(pipe.reader, 65_536) == lines_of(items)
 
 
@@ -113,7 +120,7 @@ def test_writers_never_tear_each_others_lines(pipe: Pipe, blocking: bool) -> Non
 def test_a_reader_that_goes_away_ends_the_run_quietly(pipe: Pipe, caplog: pytest.LogCaptureFixture) -> None:
     """A reader that has seen enough, as `head -1`, ends the run: exit code 0, no exception, no log line."""
     shutdown = Shutdown()
-    lines = LinePartition(LineSink(shutdown), pipe.writer, shutdown)
+    lines = sink_to(pipe.writer, shutdown).build("out", 0, 1)
     lines.write_batch(batch("a", 2))
     assert not shutdown.requested
     pipe.close_reader()
@@ -150,8 +157,8 @@ def test_lines_that_are_left_out_leave_no_gap(pipe: Pipe) -> None:
     Those that it gets are the ones that are counted.
     """
     shutdown, first = Shutdown(), batch("first", 700)
-    sink = LineSink(shutdown)
-    lines = LinePartition(sink, pipe.writer, shutdown)
+    sink = sink_to(pipe.writer, shutdown)
+    lines = sink.build("out", 0, 1)
     shutdown.request(0)
     lines.write_batch(first)
     received = os.read(pipe.reader, 10**6)
@@ -182,10 +189,10 @@ def test_a_reader_that_stopped_delays_none_of_many_workers() -> None:
 def test_a_full_disk_is_logged_and_ends_the_run(caplog: pytest.LogCaptureFixture) -> None:
     """Lines that can't be written are lost: one ERROR with the reason for all workers, and exit code 1."""
     shutdown = Shutdown()
-    sink = LineSink(shutdown)
     with open("/dev/full", "wb", buffering=0) as full:
-        for _ in range(4):
-            LinePartition(sink, full.fileno(), shutdown).write_batch(batch("a", 10))
+        sink = sink_to(full.fileno(), shutdown)
+        for worker in range(4):
+            sink.build("out", worker, 4).write_batch(batch("a", 10))
     assert (shutdown.code, sink.lines) == (1, 0)
     [record] = caplog.records
     assert record.levelname == "ERROR"
@@ -194,10 +201,10 @@ def test_a_full_disk_is_logged_and_ends_the_run(caplog: pytest.LogCaptureFixture
 
 def test_workers_of_a_sink_count_together(pipe: Pipe) -> None:
     """The lines of all workers are counted in one place, none twice and none missed."""
-    sink = LineSink(shutdown := Shutdown())
+    sink = sink_to(pipe.writer, Shutdown())
     pipe.read_all()
-    for _ in range(4):
-        lines = LinePartition(sink, pipe.writer, shutdown)
+    for worker in range(4):
+        lines = sink.build("out", worker, 4)
         thread = threading.Thread(target=lines.write_batch, args=[batch("a", 2_000)], daemon=True)
         thread.start()
         pipe.writers.append(thread)

@@ -14,10 +14,11 @@ from tests.support.scrape import Samples, samples
 
 
 class Output:
-    """An output that has written so many lines."""
+    """An output that has written and dropped so many lines."""
 
-    def __init__(self, lines: int = 0) -> None:
+    def __init__(self, lines: int = 0, dropped: int = 0) -> None:
         self.lines = lines
+        self.dropped = dropped
 
 
 def step(state: OrderBookState | None, message: Message) -> tuple[OrderBookState, Summary]:
@@ -51,6 +52,12 @@ def test_feeds() -> None:
         assert counts["orderbook_resyncs_total", product, "stale"] == factor
         last_frame = counts["orderbook_last_frame_timestamp_seconds", product]
         assert last_frame == pytest.approx(time.time() - 100 * factor, abs=5)
+
+
+def test_dropped_lines() -> None:
+    """The lines that the reader of stdout did not take are shown, also where there are none."""
+    for dropped in (0, 7):
+        assert shown(Metrics(Output(dropped=dropped)))["orderbook_lines_dropped_total",] == dropped
 
 
 def test_reasons() -> None:
