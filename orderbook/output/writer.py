@@ -17,7 +17,7 @@ from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
 
-CLOSE_TIMEOUT = 0.25  # seconds that a reader has for the backlog at the end of a run
+CLOSE_TIMEOUT = 0.2  # seconds that the end of a run waits for a reader that takes nothing; thrice for others
 
 
 class LineWriter:
@@ -60,7 +60,13 @@ class LineWriter:
         with self._changed:
             if (backlog := self._backlog) is None:
                 return
-            self._changed.wait_for(lambda: self._stopped or not self._waiting(backlog), CLOSE_TIMEOUT)
+            for _ in range(3):
+                lines = self.lines
+                over = self._changed.wait_for(
+                    lambda: self._stopped or not self._waiting(backlog), CLOSE_TIMEOUT
+                )
+                if over or self.lines == lines:
+                    break
             if not self._stopped:
                 self._stopped = self._waiting(backlog)  # no line follows those that are given up
                 backlog.give_up()

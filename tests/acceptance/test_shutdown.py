@@ -57,6 +57,15 @@ def test_exit_code_without_a_signal(arguments: list[str], code: int) -> None:
     assert finished.lines[2].startswith("at exit: ") and len(finished.lines) == 3
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_log_is_whole_after_the_exit(code: int) -> None:
+    """All that was logged is on stderr after the exit, also what was logged right before it."""
+    finished = run(["--end", "--log-at-exit", "1000", "--request-at-exit", str(code)], module=WAITING)
+    assert finished.code == code
+    lines = [line.partition("WARNING ")[2] for line in finished.stderr.splitlines()]
+    assert lines == [f"line {n}" for n in range(1000)]
+
+
 def test_abandoned_replay_exits_at_once() -> None:
     """A replay that abandons what remains exits before anything else happens, save its last words."""
     finished = run(["--resumable", "--request", "0", "--abandon"], module=WAITING)

@@ -1,6 +1,7 @@
 """Process that only waits for its shutdown; the options say how."""
 
 import argparse
+import logging
 import threading
 import time
 
@@ -15,6 +16,7 @@ def main() -> None:
     parser.add_argument("--resumable", action="store_true")
     parser.add_argument("--request", type=int, help="request this code itself")
     parser.add_argument("--request-at-exit", type=int, help="request this code last of all")
+    parser.add_argument("--log-at-exit", type=int, default=0, help="log so many lines last of all")
     parser.add_argument("--end", action="store_true", help="end without a request")
     parser.add_argument("--stuck", action="store_true", help="never end")
     parser.add_argument("--abandon", action="store_true", help="abandon what remains, in another thread")
@@ -23,6 +25,8 @@ def main() -> None:
 
     def at_exit() -> None:
         print(f"at exit: {shutdown.code}", flush=True)
+        for n in range(options.log_at_exit):
+            logging.warning("line %d", n)
         if options.request_at_exit is not None:
             shutdown.request(options.request_at_exit)
 
