@@ -26,6 +26,7 @@ from prometheus_client import REGISTRY
 
 from orderbook import settings
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summary
+from orderbook.clock import MachineClock
 from orderbook.coinbase import exchange
 from orderbook.coinbase.messages import Heartbeat, L2Update, Message, Snapshot
 from orderbook.feed.resync import ResyncSink
@@ -177,10 +178,13 @@ def _start(
 
 
 def _each_minute(metrics: Metrics) -> None:
-    """Log a summary of the last minute, and give memory back that is free."""
-    libc = ctypes.CDLL(None)
+    """Log a summary of the last minute, and give memory back that is free; watch the machine's clock."""
+    libc, clock = ctypes.CDLL(None), MachineClock()
     while True:
-        time.sleep(60)
+        for _second in range(60):
+            time.sleep(1)
+            if seconds := clock.set_back_by():
+                log.error("the clock was set back by %.0f s: the engine stands still for as long", seconds)
         log.info(metrics.summary())
         # glibc keeps what is freed in the middle of its heap: 5 MB more after 1,000 connections over TLS.
         with suppress(AttributeError):  # another libc

@@ -1,7 +1,7 @@
 """Shutdown of a run: one way, whatever the reason.
 
-`Shutdown.request` sets the exit code. Each partition sees it at its next poll and raises `StopIteration`,
-so the engine closes what it has opened and returns; then the process exits with that code.
+`Shutdown.request` sets the exit code. Each partition asks at its next poll (`check`), which raises
+`StopIteration`, so the engine closes what it has opened and returns; then the process exits with that code.
 """
 
 import atexit
@@ -17,6 +17,8 @@ Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
+
+POLL_TIMEOUT = 0.8  # seconds from a signal until a partition must have been polled; it is each millisecond
 
 
 def logged(function: Callable[[*Ts], R]) -> Callable[[*Ts], R]:
@@ -48,6 +50,7 @@ class Shutdown:
         self._resumable = resumable
         self._codes: list[int] = []  # a list, since an append needs no lock: a signal handler may append too
         self._at_exit: Callable[[], object] = lambda: None
+        self._checked = threading.Event()  # a partition was told
         self._exiting = threading.Lock()  # several workers may abandon at once, and one of them exits
 
     @property
@@ -59,6 +62,12 @@ class Shutdown:
     def code(self) -> int | None:
         """The exit code that was requested; None where none was."""
         return self._codes[0] if self._codes else None
+
+    def check(self) -> None:
+        """Raise `StopIteration` where the run should end; for partitions, at each poll."""
+        if self._codes:
+            self._checked.set()
+            raise StopIteration
 
     def request(self, code: int) -> None:
         """End the run with this exit code; the first request counts. From any thread or handler."""
@@ -78,6 +87,8 @@ class Shutdown:
 
         `at_exit` is called when the run is over, last before the exit; it may still request a code.
         A SIGINT after a request exits at once, with 130. A SIGHUP that is ignored (`nohup`) stays ignored.
+        Where the engine polls no partition, as it does while a clock that was set back has not caught up, or
+        while it waits for another process of its cluster, a live run exits without it.
         Does nothing outside the main thread, where Python allows no signal handlers.
         """
         if threading.current_thread() is not threading.main_thread():
@@ -102,6 +113,9 @@ class Shutdown:
                 # First, since a run may be over the moment that it is requested. The log waits for nobody.
                 log.info("%s: shutting down; a second SIGINT exits at once", signal.Signals(number).name)
             self._on_signal(number)
+            if not self._resumable and not self._checked.wait(POLL_TIMEOUT):
+                log.error("the engine stands still: exit without it")
+                self._exit(at_once=True)
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGINT and self.requested:

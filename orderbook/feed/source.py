@@ -117,8 +117,7 @@ class CoinbasePartition(StatefulSourcePartition[tuple[str, Message], None]):
     def next_batch(self) -> list[tuple[str, Message]]:
         """What came in since the last poll, in order; never waits."""
         self._polled = self._clock()
-        if self._shutdown.requested:
-            raise StopIteration
+        self._shutdown.check()
         return self._worker.poll(self._product_id)
 
     def next_awake(self) -> datetime:

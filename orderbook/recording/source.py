@@ -127,8 +127,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
         if self._wrong:
             log.error("%s:%d: %s", self.path, self.line + 1, self._wrong)
             self._shutdown.request(1)
-        if self._shutdown.requested:
-            raise StopIteration
+        self._shutdown.check()
         batch: list[tuple[str, Message]] = []
         try:
             self._read_into(batch)

@@ -86,6 +86,16 @@ def test_second_sigint_exits_at_once(first: signal.Signals) -> None:
     assert (finished.code, finished.lines) == (130, ["ready"])
 
 
+def test_engine_that_stands_still() -> None:
+    """A live run whose partitions are not polled ends by a signal all the same, with its last words."""
+    with start(["--unpolled"], module=WAITING) as process:
+        process.stdout.wait_for("ready")
+        process.interrupt(signal.SIGTERM)
+        finished = process.wait(10.0)
+    assert (finished.code, finished.lines) == (0, ["ready", "at exit: 0"])
+    assert finished.stderr.endswith("the engine stands still: exit without it\n")
+
+
 def test_ignored_sighup_stays_ignored() -> None:
     """Under `nohup` a run outlives its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited by what is started

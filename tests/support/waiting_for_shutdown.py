@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--log-at-exit", type=int, default=0, help="log so many lines last of all")
     parser.add_argument("--end", action="store_true", help="end without a request")
     parser.add_argument("--stuck", action="store_true", help="never end")
+    parser.add_argument("--unpolled", action="store_true", help="never look whether it should end")
     parser.add_argument("--abandon", action="store_true", help="abandon what remains, in another thread")
     options = parser.parse_args()
     shutdown = Shutdown(options.default_code, resumable=options.resumable)
@@ -35,8 +36,14 @@ def main() -> None:
     if options.request is not None:
         shutdown.request(options.request)
     print("ready", flush=True)
-    while options.stuck or not (options.end or shutdown.requested):
+    is_over = options.end
+    while options.stuck or not is_over:
         time.sleep(0.01)
+        if not options.unpolled:
+            try:
+                shutdown.check()
+            except StopIteration:
+                is_over = True
     if options.abandon:
         thread = threading.Thread(target=shutdown.abandon)
         thread.start()
