@@ -17,6 +17,7 @@ from orderbook.feed.troubles import Troubles
 from orderbook.feed.websocket import Policy, reconnect_delays
 from orderbook.feed.worker import Member, Worker
 from orderbook.recording.recorder import Recorder
+from orderbook.recording.writer import Writer
 from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, Message], None]):
         self._product_ids = list(product_ids)
         self._timeouts = timeouts
         self._connections = connections
-        self._record = record
+        self._writer = Writer(record) if record is not None else None
         self._shutdown = shutdown
         troubles = Troubles(self.stats, hint)
         self._policy = Policy(url, Limiter(), Limiter(), troubles, reconnect_delays=reconnect_delays)
@@ -61,7 +62,7 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, Message], None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "CoinbasePartition":
         if not hasattr(self._of_this_thread, "worker"):
-            self._of_this_thread.worker = Worker(self._open_feeds)
+            self._of_this_thread.worker = Worker(self._open_feeds, self._writer)
         worker = self._workers[for_part] = self._of_this_thread.worker
         stats = self.stats[for_part] = FeedStats()
         worker.join(Member(for_part, stats, self._open_recorder(for_part)))
@@ -84,10 +85,10 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, Message], None]):
         return feeds
 
     def _open_recorder(self, product_id: str) -> Recorder | None:
-        if self._record is None:
+        if self._writer is None:
             return None
         try:
-            return Recorder(self._record, product_id)
+            return self._writer.open(product_id)
         except OSError as error:
             log.error("%s can't be recorded: %s", product_id, error)
             self._shutdown.request(1)

@@ -16,12 +16,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from orderbook.coinbase.messages import Message
+from orderbook.coinbase.messages import Message, Snapshot
 from orderbook.feed.client import Feed
 from orderbook.feed.stats import FeedStats
 from orderbook.recording.recorder import Recorder
+from orderbook.recording.writer import CLOSE_TIMEOUT, Writer
 
 log = logging.getLogger(__name__)
+
+WATCH_INTERVAL = 0.25  # seconds between two looks at the recordings
 
 
 class Member:
@@ -36,12 +39,18 @@ class Member:
 class Worker:
     """The feeds of a worker's products; `open_feeds` makes them for products that share connections.
 
-    All methods are for the worker's own thread. A product joins before the worker's first poll, as the
+    `writer` is that of the products' recorders, where there are any. All methods are for the worker's own
+    thread. A product joins before the worker's first poll, as the
     engine builds all partitions of a worker first; those that join later get connections of their own.
     """
 
-    def __init__(self, open_feeds: Callable[[Sequence[str]], list[Feed]]) -> None:
+    def __init__(
+        self, open_feeds: Callable[[Sequence[str]], list[Feed]], writer: Writer | None = None
+    ) -> None:
         self._open_feeds = open_feeds
+        self._writer = writer
+        self._recorders: dict[str, Recorder] = {}
+        self._next_watch = 0.0
         self._joined: list[str] = []
         self._members: dict[str, Member] = {}  # the first of them has the driver
         self._feeds: dict[str, Feed] = {}
@@ -55,6 +64,8 @@ class Worker:
         """A product is to be fed, until it leaves."""
         self._members[member.product_id] = member
         self._joined.append(member.product_id)
+        if member.recorder:
+            self._recorders[member.product_id] = member.recorder
 
     def drives(self, product_id: str) -> bool:
         """Whether this product's partition is the driver: the first one that has not left."""
@@ -76,11 +87,23 @@ class Worker:
             raise StopIteration
         if not drives:
             return []
+        if self._writer:
+            self._watch(self._writer, time.monotonic())
         self._run_once()  # reads the sockets
         if self._selector.has_events:
             self._run_once()  # wakes who waits for what they brought
         arrived, self._arrived = self._arrived, []
         return arrived
+
+    def _watch(self, writer: Writer, now: float) -> None:
+        """Have products subscribed anew whose recordings were interrupted and may go on with a snapshot."""
+        if now < self._next_watch:
+            return
+        self._next_watch = now + WATCH_INTERVAL
+        writer.watch()
+        for product_id, recorder in self._recorders.items():
+            if (since := recorder.take_request()) is not None:
+                self.resync(product_id, since, "its recording was interrupted")
 
     def _run_once(self) -> None:
         self._loop.call_soon(self._loop.stop)
@@ -93,11 +116,8 @@ class Worker:
 
     def leave(self, product_id: str) -> None:
         """A product's partition is at its end; the last to leave closes all. May be called twice."""
-        if member := self._members.pop(product_id, None):
-            if not self._members:
-                self._close()
-            if member.recorder:
-                member.recorder.close()
+        if self._members.pop(product_id, None) and not self._members:
+            self._close()
 
     def _start(self) -> None:
         for feed in self._open_feeds(self._joined):
@@ -112,7 +132,7 @@ class Worker:
                 member = self._members[product_id]
                 member.stats.observe_lag(message.time, time.time())
                 if member.recorder:
-                    member.recorder.write(frame)
+                    member.recorder.write(frame, type(message) is Snapshot)
                 self._arrived.append((product_id, message))
         except Exception as error:
             error.add_note(f"in the feed of {', '.join(feed.session.product_ids)}")
@@ -121,12 +141,15 @@ class Worker:
     def _close(self) -> None:
         """End all feeds at once; each closes its connection within its own short bound."""
         log.info("closing the connections of this worker")
+        began = time.monotonic()
         for task in self._tasks:
             task.cancel()
         if self._tasks:  # none where the run ends before its first poll
             self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
+        if self._writer:
+            self._writer.close(self._recorders.values(), began + CLOSE_TIMEOUT - time.monotonic())
 
 
 class _Selector(selectors.DefaultSelector):

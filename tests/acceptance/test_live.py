@@ -86,6 +86,38 @@ def recorded(folder: Path, product: str) -> int:
     return (folder / f"{product}.jsonl").read_bytes().count(b"\n")
 
 
+@WORKERS
+def test_folder_of_recordings_is_renamed(workers: str, tmp_path: Path) -> None:
+    """Recordings whose folder is gone are begun anew in one of that name, and what both give is all lines."""
+    today, yesterday = tmp_path / "today", tmp_path / "yesterday"
+    with (
+        Exchange(PAIR, rate=0) as exchange,
+        start(["dataflow:flow", "-w", workers], settings(exchange, RECORD=str(today))) as process,
+    ):
+        exchange.wait(lambda: all_live(exchange), 30)
+        for product in PAIR:
+            exchange.step(product, 20)
+        before = expected(exchange)
+        for product, every in before.items():
+            path = today / f"{product}.jsonl"
+            wait_until(lambda path=path, every=every: path.read_bytes().count(b"changes") >= len(every) - 1)  # type: ignore[misc]
+        today.rename(yesterday)
+        process.stderr.wait_for("the recording is interrupted: it was removed or renamed")
+        process.stderr.wait_for(": goes on after", count=len(PAIR))
+        exchange.wait(lambda: all_live(exchange), 30)
+        for product in PAIR:
+            exchange.step(product, 20)
+        wanted = expected(exchange)
+        await_lines(process.stdout, wanted)
+        (finished,) = end(process)
+        assert len(exchange.connections) == len(PAIR)
+    assert finished.by_product == wanted
+    replayed = [run([f"dataflow:replay('{folder}', min_spread=-1)"]) for folder in (yesterday, today)]
+    assert [replay.code for replay in replayed] == [0, 0]
+    assert replayed[0].by_product == before
+    assert {p: before[p] + replayed[1].by_product[p] for p in before} == wanted
+
+
 def test_default_threshold() -> None:
     """Without a setting, only spreads above one basis point are printed: here some, and not all."""
     with Exchange(PAIR, rate=100) as exchange:

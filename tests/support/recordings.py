@@ -1,7 +1,10 @@
 """Recordings as tests write them, and what was logged of them."""
 
 import gzip
-from collections.abc import Iterable
+import resource
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pytest import LogCaptureFixture
@@ -40,3 +43,19 @@ def write(path: Path, content: bytes) -> Path:
 def logged(caplog: LogCaptureFixture) -> list[tuple[str, str]]:
     """What was logged: level and text."""
     return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+@contextmanager
+def limited_files(size: int) -> Iterator[None]:
+    """Have the kernel refuse what makes a file of this process longer, in the middle of a write.
+
+    That is what a full disk does.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)

@@ -1,86 +1,214 @@
-"""Recorder: what is recorded is what came, line by line, whatever happens to disk and process."""
+"""Recorder of a product: what is recorded is what came, or the gap is logged and a snapshot follows it."""
 
-import re
-import resource
-import signal
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pytest import LogCaptureFixture as Log
 
-from orderbook.coinbase.exchange import decode
-from orderbook.recording.recorder import Recorder
-from tests.exchange.market import Market
-from tests.support.recordings import logged, text
+from orderbook.recording.backlog import Backlog
+from orderbook.recording.recorder import RETRY_DELAY, SNAPSHOT_INTERVAL, Recorder
+from tests.support.clock import Clock
+from tests.support.recordings import limited_files, logged, market, text
 
-MARKET = Market("BTC-USD", 1, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)
-FRAMES = [MARKET.snapshot(), *(MARKET.update() for _ in range(20)), MARKET.heartbeat()]
+SNAPSHOT, *UPDATES = FRAMES = market("BTC-USD", updates=20)
 
 
-def test_recorder_appends_frames_in_order(tmp_path: Path) -> None:
-    """Each frame is a line, raw and in order; a frame after the close is not recorded, and no error."""
-    for frames in (FRAMES[:10], FRAMES[10:]):
-        recorder = Recorder(str(tmp_path), "BTC-USD")
+class Recorded:
+    """A recorder whose both threads are the test."""
+
+    def __init__(self, folder: Path, limit: int = 2**20) -> None:
+        self.clock = Clock(1000.0)
+        self.backlog = Backlog(limit)
+        self.recorder = Recorder(str(folder), "BTC-USD", self.backlog, clock=self.clock)
+        self.path = self.recorder.path
+
+    def give(self, *frames: bytes) -> None:
+        """Give it these frames."""
         for frame in frames:
-            recorder.write(frame)
-        recorder.close()
-        recorder.write(FRAMES[0])
-        recorder.close()
-    assert (tmp_path / "BTC-USD.jsonl").read_bytes() == text(FRAMES)
+            self.recorder.write(frame, frame is SNAPSHOT)
+
+    def record(self, *frames: bytes) -> None:
+        """Give it these frames, and have them written."""
+        self.give(*frames)
+        self.recorder.write_out()
+
+    def end(self) -> bytes:
+        """Have it end; what is recorded."""
+        self.recorder.end()
+        self.recorder.write_out()
+        assert self.recorder.ended
+        return self.path.read_bytes() if self.path.exists() else b""
 
 
-@pytest.mark.parametrize("whole", [FRAMES, []], ids=["lines", "no line"])
-@pytest.mark.parametrize("size", [0, 1, 80, 200_000])  # the last is more than what is read at once
-def test_opening_removes_a_truncated_line(tmp_path: Path, caplog: Log, whole: list[bytes], size: int) -> None:
-    """A crash may truncate the last line; opening the file again removes that line alone, with a warning."""
-    path = tmp_path / "BTC-USD.jsonl"
-    path.write_bytes(text(whole) + b"[" * size)
-    Recorder(str(tmp_path), "BTC-USD").close()
-    assert path.read_bytes() == text(whole)
-    assert [level for level, _ in logged(caplog)] == (["WARNING"] if size else [])
-    assert all(str(path) in message and f" {size} " in message for _, message in logged(caplog))
+@pytest.fixture
+def recorded(tmp_path: Path) -> Iterator[Recorded]:
+    """A recorder in a folder of its own."""
+    recorded = Recorded(tmp_path / "today")
+    yield recorded
+    recorded.end()
 
 
-def test_second_recorder_of_a_file_is_refused(tmp_path: Path) -> None:
-    """A file has one recorder at a time, since two runs would mix their streams; the second is refused."""
-    first = Recorder(str(tmp_path), "BTC-USD")
-    first.write(FRAMES[0])
-    with pytest.raises(OSError, match=re.escape(str(first.path))):
-        Recorder(str(tmp_path), "BTC-USD")
-    Recorder(str(tmp_path), "ETH-USD").close()
-    first.write(FRAMES[1])
-    first.close()
-    Recorder(str(tmp_path), "BTC-USD").close()
-    assert first.path.read_bytes() == text(FRAMES[:2])
+def test_frames_until_the_end(recorded: Recorded) -> None:
+    """All frames that come before the end are recorded, in order, and no later one; a folder is made."""
+    recorded.record(*FRAMES[:5])
+    recorded.give(*FRAMES[5:9])
+    recorded.recorder.end()
+    recorded.give(*FRAMES[9:])
+    assert recorded.end() == text(FRAMES[:9])
+    assert recorded.recorder.unwritten == 0
 
 
-def test_frame_with_newlines_stays_one_line(tmp_path: Path) -> None:
-    """A frame with newlines, which are white space in JSON, is recorded as one line of the same meaning."""
-    frame = FRAMES[0].replace(b",", b",\n").replace(b":[", b":\r\n[")
-    recorder = Recorder(str(tmp_path), "BTC-USD")
-    recorder.write(frame)
-    recorder.close()
-    recorded = recorder.path.read_bytes()
-    assert recorded.count(b"\n") == 1
-    assert decode(recorded) == decode(frame) == decode(FRAMES[0])
-
-
-def test_full_disk_ends_a_recording_at_a_whole_line(tmp_path: Path, caplog: Log) -> None:
-    """A disk that takes half a frame ends the recording at its last whole line, with one error in the log."""
-    recorder = Recorder(str(tmp_path), "BTC-USD")
-    recorder.write(FRAMES[0])
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # The kernel's own way to refuse a write in its middle, as a full disk does.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(FRAMES[0]) + 20, hard))
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        for frame in FRAMES[1:4]:
-            recorder.write(frame)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
-    recorder.write(FRAMES[4])
-    assert recorder.path.read_bytes() == text(FRAMES[:1])
+def test_truncated_line_is_logged(tmp_path: Path, caplog: Log) -> None:
+    """A truncated line of an earlier run is removed with a warning that has file and bytes."""
+    (tmp_path / "BTC-USD.jsonl").write_bytes(text(FRAMES) + UPDATES[0][:30])
+    recorded = Recorded(tmp_path)
     [(level, message)] = logged(caplog)
-    assert level == "ERROR"
-    assert str(recorder.path) in message
+    assert level == "WARNING"
+    assert str(recorded.path) in message and " 30 bytes" in message
+    assert recorded.end() == text(FRAMES)
+
+
+def rename(path: Path) -> None:
+    path.rename(path.with_suffix(".1"))
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def remove_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+@pytest.mark.parametrize("harm", [rename, truncate, remove_folder])
+def test_lost_file_is_begun_anew(recorded: Recorded, caplog: Log, harm: Callable[[Path], None]) -> None:
+    """A recording whose file is gone or truncated asks for a snapshot, and begins the file with it."""
+    caplog.set_level(logging.INFO)
+    recorded.record(*FRAMES[:5])
+    harm(recorded.path)
+    recorded.give(*FRAMES[5:7])  # still on their way
+    with pytest.raises(OSError):
+        recorded.recorder.check()
+    assert recorded.recorder.is_interrupted
+    recorded.record(*FRAMES[7:9])
+    recorded.clock.now += 1
+    recorded.recorder.try_again()
+    assert recorded.recorder.take_request() == recorded.clock.now
+    assert recorded.recorder.take_request() is None
+    recorded.record(*FRAMES[9:10])
+    assert recorded.path.read_bytes() == b""
+    recorded.clock.now += 1
+    recorded.record(SNAPSHOT, *UPDATES[:3])
+    assert not recorded.recorder.is_interrupted
+    assert logged(caplog) == [("INFO", f"{recorded.path}: goes on after 2.0 s, 5 frames are missing")]
+    assert recorded.end() == text([SNAPSHOT, *UPDATES[:3]])
+
+
+def test_snapshot_that_comes_by_itself(recorded: Recorded) -> None:
+    """An interrupted recording goes on with the next snapshot, also with one that nobody asked for."""
+    recorded.record(*FRAMES[:5])
+    rename(recorded.path)
+    with pytest.raises(OSError):
+        recorded.recorder.check()
+    recorded.give(*FRAMES[5:7])
+    recorded.record(SNAPSHOT, UPDATES[0])
+    recorded.recorder.try_again()  # as it was to be, before the snapshot came
+    assert recorded.recorder.take_request() is None
+    recorded.record(UPDATES[1])
+    assert recorded.end() == text([SNAPSHOT, *UPDATES[:2]])
+
+
+def test_full_disk(recorded: Recorded, caplog: Log) -> None:
+    """A disk that stays full is tried every few seconds, without a word or a request, until it has room.
+
+    What is recorded before and after it are whole lines, and the rest begins with a snapshot.
+    """
+    caplog.set_level(logging.INFO)
+    recorded.record(*FRAMES[:5])
+    with limited_files(recorded.path.stat().st_size + 200):
+        recorded.give(*FRAMES[5:9])
+        with pytest.raises(OSError, match="File too large"):
+            recorded.recorder.write_out()
+        before = recorded.path.read_bytes()
+        for _ in range(10):
+            recorded.recorder.try_again()
+            assert recorded.recorder.due == recorded.clock.now + RETRY_DELAY
+            recorded.clock.now = recorded.recorder.due
+            recorded.record(SNAPSHOT, UPDATES[0])  # another connection's, which the disk doesn't take either
+            assert recorded.recorder.is_interrupted
+            assert recorded.recorder.take_request() is None
+    recorded.recorder.try_again()
+    assert recorded.recorder.take_request() == recorded.clock.now
+    recorded.record(SNAPSHOT, *UPDATES[:3])
+    assert recorded.end() == before + text([SNAPSHOT, *UPDATES[:3]])
+    whole = before.count(b"\n")
+    assert before == text(FRAMES[:whole])
+    missing = 9 - whole + 20
+    assert logged(caplog) == [
+        ("INFO", f"{recorded.path}: goes on after 30.0 s, {missing} frames are missing")
+    ]
+
+
+def test_each_reason_is_raised_once(recorded: Recorded) -> None:
+    """A reason that is not the last one is raised too: it may need another hand."""
+    recorded.record(*FRAMES[:5])
+    with limited_files(10), pytest.raises(OSError, match="File too large"):
+        recorded.record(*FRAMES[5:9])
+    shutil.rmtree(recorded.path.parent)
+    recorded.path.parent.write_text("in the way of the folder")
+    with pytest.raises(OSError, match="File exists"):
+        recorded.recorder.try_again()
+    recorded.recorder.try_again()
+
+
+def test_snapshots_are_asked_for_seldom(recorded: Recorded) -> None:
+    """After a request, the next is due later than the feed would replace the connection for it."""
+    recorded.record(*FRAMES[:5])
+    for _ in range(3):
+        assert recorded.recorder.due <= recorded.clock.now
+        rename(recorded.path)
+        with pytest.raises(OSError):
+            recorded.recorder.check()
+        recorded.recorder.try_again()
+        assert recorded.recorder.take_request() == recorded.clock.now
+        recorded.record(SNAPSHOT)
+        assert recorded.recorder.due == recorded.clock.now + SNAPSHOT_INTERVAL
+        recorded.clock.now += SNAPSHOT_INTERVAL
+
+
+def test_full_backlog(tmp_path: Path, caplog: Log) -> None:
+    """Frames beyond what may wait are dropped, up to a snapshot that there is room for; it is logged once."""
+    caplog.set_level(logging.INFO)
+    recorded = Recorded(tmp_path, limit=len(b"".join(FRAMES[:6])) + len(SNAPSHOT))
+    recorded.give(*FRAMES, *UPDATES)
+    assert recorded.recorder.is_interrupted
+    recorded.recorder.write_out()
+    first = recorded.path.read_bytes()
+    assert 6 <= first.count(b"\n") < len(FRAMES) and text(FRAMES).startswith(first)
+    recorded.record(*UPDATES[:2])
+    assert recorded.path.read_bytes() == first
+    assert recorded.backlog.has_room
+    recorded.recorder.try_again()
+    assert recorded.recorder.take_request() is not None
+    recorded.record(SNAPSHOT, *UPDATES[:2])
+    assert recorded.end() == first + text([SNAPSHOT, *UPDATES[:2]])
+    missing = len(FRAMES) + len(UPDATES) - first.count(b"\n") + 2
+    levels, messages = zip(*logged(caplog), strict=True)
+    assert levels == ("ERROR", "INFO")
+    assert messages[0].startswith("the disk is too slow: ")
+    assert messages[1] == f"{recorded.path}: goes on after 0.0 s, {missing} frames are missing"
+
+
+def test_end_of_an_interrupted_recording(recorded: Recorded) -> None:
+    """A recording that ends interrupted knows how many frames it lacks."""
+    recorded.record(*FRAMES[:5])
+    rename(recorded.path)
+    with pytest.raises(OSError):
+        recorded.recorder.check()
+    recorded.give(*FRAMES[5:9])
+    assert recorded.end() == b""
+    assert recorded.recorder.unwritten == 4

@@ -23,6 +23,7 @@ from orderbook.feed.troubles import Troubles
 from orderbook.feed.websocket import Policy
 from orderbook.feed.worker import Member, Worker
 from orderbook.recording.recorder import Recorder
+from orderbook.recording.writer import Writer
 from orderbook.shutdown import Shutdown
 from tests.support.waiting import wait_until
 
@@ -67,11 +68,17 @@ class NumberedFeed(Feed):
 class Polled:
     """A worker whose products have feeds in memory, and their partitions."""
 
-    def __init__(self, *product_ids: str, crash_after: int | None = None, crashing: str = FIRST) -> None:
+    def __init__(
+        self,
+        *product_ids: str,
+        crash_after: int | None = None,
+        crashing: str = FIRST,
+        writer: Writer | None = None,
+    ) -> None:
         self.feeds: dict[str, NumberedFeed] = {}
         self.opened: list[list[str]] = []
         self.shutdown = Shutdown()
-        self.worker = Worker(self._open_feeds)
+        self.worker = Worker(self._open_feeds, writer)
         self._crash_after, self._crashing = crash_after, crashing
         self.parts = {product_id: self.join(product_id) for product_id in product_ids}
 
@@ -195,9 +202,10 @@ def test_shutdown_before_the_first_poll(in_thread: bool) -> None:
 
 
 def test_all_that_is_recorded_is_handed_on(tmp_path: Path) -> None:
-    """A poll gives all that came in, so at the end of a run nothing was recorded that was not handed on."""
-    with Polled() as polled:
-        recorders = {product_id: Recorder(str(tmp_path), product_id) for product_id in (FIRST, SECOND)}
+    """A run that ends has recorded what it has handed on, all of it and nothing else, also what came last."""
+    writer = Writer(str(tmp_path))
+    with Polled(writer=writer) as polled:
+        recorders = {product_id: writer.open(product_id) for product_id in (FIRST, SECOND)}
         polled.parts = {
             product_id: polled.join(product_id, recorders[product_id]) for product_id in recorders
         }
@@ -208,6 +216,20 @@ def test_all_that_is_recorded_is_handed_on(tmp_path: Path) -> None:
         its = [message.time for product, message in given if product == product_id]
         assert len(its) == len(lines) > 10
         assert all(line.endswith(f"{product_id} {time}") for line, time in zip(lines, its, strict=True))
+
+
+def test_interrupted_recording_gets_a_snapshot(tmp_path: Path) -> None:
+    """A product whose recording was interrupted is subscribed anew, and prints on until then."""
+    writer = Writer(str(tmp_path / "today"), interval=0.01)
+    with Polled(writer=writer) as polled:
+        polled.parts = {
+            product_id: polled.join(product_id, writer.open(product_id)) for product_id in (FIRST, SECOND)
+        }
+        polled.parts[FIRST].next_batch()
+        (tmp_path / f"today/{SECOND}.jsonl").unlink()
+        assert wait_until(lambda: polled.parts[FIRST].next_batch() and polled.feeds[SECOND].asked) == [SECOND]
+        assert polled.feeds[FIRST].asked == []
+        assert {product for product, _message in polled.parts[FIRST].next_batch()} == {FIRST, SECOND}
 
 
 @pytest.mark.parametrize("crashing", [FIRST, SECOND])
