@@ -9,10 +9,12 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot
+from orderbook.recording.file import printable
 from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int
             try:
                 file.open("rb").close()
             except OSError as error:
-                raise ValueError(f"{path!r} can't be read: {error.strerror}: {file}") from None
+                raise ValueError(f"{path!r} can't be read: {error.strerror}: {str(file)!r}") from None
 
     def list_parts(self) -> list[str]:
         return list(self._files)
@@ -68,10 +70,10 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int
         text = f"{sum(part.frames for part in parts)} frames of {len(products)} products"
         if times:
             text += f" from {times[0]} to {times[-1]}"
-        if left := [f"{part.path}:{part.line}" for part in parts if not part.ended]:
+        if left := [f"{part.name}:{part.line}" for part in parts if not part.ended]:
             text += f", not to the end: the last lines were {', '.join(left[:4])}"
             text += f" and those of {len(left) - 4} more files" if len(left) > 4 else ""
-        return text
+        return printable(text)
 
     def without_snapshots(self) -> list[str]:
         """The products of which no snapshot came, where none of any other product came either.
@@ -93,7 +95,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
     def __init__(
         self, path: Path, offset: int, line: int, file_of: dict[str, str], shutdown: Shutdown
     ) -> None:
-        self.path = path
+        self.name = printable(path)
         self.line = self._resumed_at = line  # how many lines were read, with those before a resume
         self.resumed = offset > 0
         self.ended = False
@@ -101,7 +103,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
         self.synced: set[str] = set()  # the products of which a snapshot came
         self.first_time: str | None = None
         self.last_time: str | None = None
-        self._name = path.name
+        self._file_name = path.name
         self._offset = offset
         self._file_of = file_of
         self._shutdown = shutdown
@@ -125,7 +127,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
     def next_batch(self) -> list[tuple[str, Message]]:
         """The messages of the next lines. A bad line ends the run, once those before it are out."""
         if self._wrong:
-            log.error("%s:%d: %s", self.path, self.line + 1, self._wrong)
+            log.error("%s:%d: %s", self.name, self.line + 1, printable(self._wrong))
             self._shutdown.request(1)
         self._shutdown.check()
         batch: list[tuple[str, Message]] = []
@@ -148,7 +150,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
         try:
             while offset < end:
                 line = readline()
-                if not line.endswith(b"\n") and not self._is_whole(line):
+                if not line.endswith(b"\n") and not self._is_whole(line, line_number):
                     self.ended = True
                     break
                 message = decode(line)
@@ -166,14 +168,16 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
         finally:
             self._offset, self.line = offset, line_number
         if self._truncated:
-            log.warning("%s:%d: the last line is truncated; left out", self.path, self.line + 1)
+            log.warning("%s:%d: the last line is truncated; left out", self.name, self.line + 1)
 
-    def _is_whole(self, line: bytes) -> bool:
+    def _is_whole(self, line: bytes, line_number: int) -> bool:
         """Whether there is a last line, though it has no newline, and a crash has not truncated it."""
         try:
             if line:
                 decode(line)
         except BadFrame:
+            if not _is_truncated(line, line_number):
+                raise
             self._truncated = True
             return False
         return bool(line)
@@ -184,7 +188,9 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
         return self.line - self._resumed_at
 
     def _add(self, product_id: str) -> None:
-        if self._file_of.setdefault(product_id, self._name) != self._name:
+        if not product_id.isprintable():
+            raise BadFrame(f"{product_id!r} is not a product")
+        if self._file_of.setdefault(product_id, self._file_name) != self._file_name:
             raise BadFrame(f"{product_id} is in {self._file_of[product_id]} too")
         self.products.add(product_id)
 
@@ -194,3 +200,15 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
 
     def close(self) -> None:
         self._file.close()
+
+
+def _is_truncated(line: bytes, line_number: int) -> bool:
+    """Whether a last line that is no frame is a part of one: no part of an object is whole JSON.
+
+    Where there is no line before it, it may be of a file that is no recording at all.
+    """
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return line_number > 0 or line.lstrip().startswith(b"{")
+    return False

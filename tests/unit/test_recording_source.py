@@ -1,5 +1,6 @@
 """Source of a replay: recordings come back as the messages that they were, or the replay says why not."""
 
+import gzip
 import re
 import zlib
 from collections.abc import Iterator
@@ -203,6 +204,83 @@ def test_truncated_last_line_is_left_out(tmp_path: Path, caplog: Log, last: byte
         [(level, message)] = logged(caplog)
         assert level == "WARNING"
         assert message.startswith(f"{path}:{len(FRAMES) + 1}: ")
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (gzip.compress(text(FRAMES[:1]), mtime=0).replace(b"\n", b""), "\\x1f\\x8b"),
+        (gzip.compress(text(FRAMES)), "\\x1f\\x8b"),
+        (b"nothing of an exchange", "nothing of an exchange"),
+        (b"[1, 2", "[1, 2"),
+        (b'{"a": 1}', '{"a": 1}'),
+        (b"\n\n", "b'\\n'"),
+        (b"  ", "b'  '"),
+        (bytes(100), "\\x00\\x00"),
+    ],
+    ids=["gzip", "longer gzip", "text", "an array's part", "another object", "lines", "blanks", "zeros"],
+)
+def test_bytes_that_are_no_recording(
+    tmp_path: Path, caplog: Log, name: str, content: bytes, shown: str
+) -> None:
+    """A file whose first line is no frame, nor the beginning of one, ends the run with 1 and its line."""
+    path = write(tmp_path / name, content)
+    assert rest(open_part(path, shutdown := Shutdown())) == []
+    assert shutdown.code == 1
+    [(level, message)] = logged(caplog)
+    assert level == "ERROR"
+    assert message.startswith(f"{path}:1: ")
+    assert shown in message
+
+
+@KINDS
+def test_object_that_is_no_frame_is_not_taken_for_a_truncated_one(
+    tmp_path: Path, caplog: Log, name: str
+) -> None:
+    """A last line that is whole JSON, though no frame, is no work of a crash: it ends the run with 1."""
+    path = write(tmp_path / name, text(FRAMES) + BAD)
+    assert rest(open_part(path, shutdown := Shutdown())) == messages(FRAMES)
+    assert shutdown.code == 1
+    [(_, message)] = logged(caplog)
+    assert message.startswith(f"{path}:{len(FRAMES) + 1}: ")
+
+
+@KINDS
+def test_empty_recording(tmp_path: Path, caplog: Log, name: str) -> None:
+    """An empty file is a recording to which nothing came: no message, no error."""
+    (tmp_path / name).touch()
+    assert rest(open_part(tmp_path / name, shutdown := Shutdown())) == []
+    assert (logged(caplog), shutdown.requested) == ([], False)
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J\nb.jsonl", "\udcff.jsonl"])
+def test_name_of_a_recording_is_escaped(tmp_path: Path, caplog: Log, name: str) -> None:
+    """A file's name forges no line of the log, and sends nothing to the terminal but its text."""
+    path = write(tmp_path / name, text([FRAMES[0], BAD]))
+    source = RecordingSource(str(tmp_path), shutdown := Shutdown())
+    partition = build(source, name)
+    partition.next_batch()
+    reported = source.report()
+    rest(partition)
+    assert shutdown.code == 1
+    [(_, message)] = logged(caplog)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match="can't be read") as raised:
+        RecordingSource(str(tmp_path), Shutdown())
+    for line in (reported, message, str(raised.value)):
+        assert line.isprintable()
+        assert ".jsonl" in line
+
+
+def test_product_that_is_not_printable_is_refused(tmp_path: Path, caplog: Log) -> None:
+    """A product whose name would go raw to log and terminal ends the run, its name escaped."""
+    frame = FRAMES[0].replace(b"BTC-USD", b"BTC\\u001b[2J")
+    path = write(tmp_path / "a.jsonl", text([frame]))
+    assert rest(open_part(path, shutdown := Shutdown())) == []
+    assert shutdown.code == 1
+    assert logged(caplog) == [("ERROR", f"{path}:1: 'BTC\\x1b[2J' is not a product")]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
