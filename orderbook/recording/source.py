@@ -45,11 +45,13 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], tuple[int, int
             raise ValueError(
                 f"{path!r} is not a recording, nor a folder of recordings ({', '.join(SUFFIXES)})"
             )
-        for file in self._files.values():
+        for name, file in self._files.items():
             try:
+                name.encode()  # the engine takes no other
                 file.open("rb").close()
-            except OSError as error:
-                raise ValueError(f"{path!r} can't be read: {error.strerror}: {str(file)!r}") from None
+            except (OSError, UnicodeEncodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "its name is not UTF-8"
+                raise ValueError(f"{path!r} can't be read: {why}: {str(file)!r}") from None
 
     def list_parts(self) -> list[str]:
         return list(self._files)

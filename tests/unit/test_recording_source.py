@@ -254,9 +254,9 @@ def test_empty_recording(tmp_path: Path, caplog: Log, name: str) -> None:
     assert (logged(caplog), shutdown.requested) == ([], False)
 
 
-@pytest.mark.parametrize("name", ["a\x1b[2J\nb.jsonl", "\udcff.jsonl"])
-def test_name_of_a_recording_is_escaped(tmp_path: Path, caplog: Log, name: str) -> None:
+def test_name_of_a_recording_is_escaped(tmp_path: Path, caplog: Log) -> None:
     """A file's name forges no line of the log, and sends nothing to the terminal but its text."""
+    name = "a\x1b[2J\nb.jsonl"
     path = write(tmp_path / name, text([FRAMES[0], BAD]))
     source = RecordingSource(str(tmp_path), shutdown := Shutdown())
     partition = build(source, name)
@@ -272,6 +272,13 @@ def test_name_of_a_recording_is_escaped(tmp_path: Path, caplog: Log, name: str) 
     for line in (reported, message, str(raised.value)):
         assert line.isprintable()
         assert ".jsonl" in line
+
+
+def test_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    """A file whose name the engine can't take is refused before anything runs, its name escaped."""
+    write(tmp_path / "\udcff.jsonl", text(FRAMES))
+    with pytest.raises(ValueError, match=r"its name is not UTF-8: '.*\\udcff\.jsonl'$"):
+        RecordingSource(str(tmp_path), Shutdown())
 
 
 def test_product_that_is_not_printable_is_refused(tmp_path: Path, caplog: Log) -> None:
