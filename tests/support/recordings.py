@@ -3,14 +3,17 @@
 import gzip
 import resource
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pytest import LogCaptureFixture
 
+from orderbook.recording.file import RecordingFile
 from tests.exchange.market import Market
 from tests.support.processes import ROOT
+from tests.support.waiting import DEADLINE
 
 RECORDINGS = sorted((ROOT / "tests/recordings").glob("*.jsonl*"))  # those that come with the project
 
@@ -59,3 +62,24 @@ def limited_files(size: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
+
+
+class HangingDisk:
+    """A disk that hangs at each write until it `goes_on`; `threads` are those that have `reached` it."""
+
+    def __init__(self) -> None:
+        self.reached, self.goes_on = threading.Event(), threading.Event()
+        self.threads: list[threading.Thread] = []
+
+    def open(self, path: Path) -> RecordingFile:
+        """A file on it."""
+        disk = self
+
+        class HangingFile(RecordingFile):
+            def append(self, frames: list[bytes]) -> None:
+                disk.threads.append(threading.current_thread())
+                disk.reached.set()
+                disk.goes_on.wait(DEADLINE)
+                super().append(frames)
+
+        return HangingFile(path)

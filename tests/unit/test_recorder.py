@@ -22,7 +22,7 @@ class Recorded:
 
     def __init__(self, folder: Path, limit: int = 2**20) -> None:
         self.clock = Clock(1000.0)
-        self.backlog = Backlog(limit)
+        self.limit, self.backlog = limit, Backlog(limit)
         self.recorder = Recorder(str(folder), "BTC-USD", self.backlog, clock=self.clock)
         self.path = self.recorder.path
 
@@ -41,6 +41,8 @@ class Recorded:
         self.recorder.end()
         self.recorder.write_out()
         assert self.recorder.ended
+        assert self.backlog.reserve(self.limit), "not all room was given back"
+        self.backlog.release(self.limit)
         return self.path.read_bytes() if self.path.exists() else b""
 
 
@@ -184,7 +186,7 @@ def test_full_backlog(tmp_path: Path, caplog: Log) -> None:
     """Frames beyond what may wait are dropped, up to a snapshot that there is room for; it is logged once."""
     caplog.set_level(logging.INFO)
     recorded = Recorded(tmp_path, limit=len(b"".join(FRAMES[:6])) + len(SNAPSHOT))
-    recorded.give(*FRAMES, *UPDATES)
+    recorded.give(*FRAMES, *UPDATES, SNAPSHOT)
     assert recorded.recorder.is_interrupted
     recorded.recorder.write_out()
     first = recorded.path.read_bytes()
@@ -196,7 +198,7 @@ def test_full_backlog(tmp_path: Path, caplog: Log) -> None:
     assert recorded.recorder.take_request() is not None
     recorded.record(SNAPSHOT, *UPDATES[:2])
     assert recorded.end() == first + text([SNAPSHOT, *UPDATES[:2]])
-    missing = len(FRAMES) + len(UPDATES) - first.count(b"\n") + 2
+    missing = len(FRAMES) + len(UPDATES) + 1 - first.count(b"\n") + 2
     levels, messages = zip(*logged(caplog), strict=True)
     assert levels == ("ERROR", "INFO")
     assert messages[0].startswith("the disk is too slow: ")

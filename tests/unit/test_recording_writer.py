@@ -1,16 +1,14 @@
 """Writer of recordings: a disk that is slow, hangs or is full holds up nobody but the recordings."""
 
 import logging
-import threading
 from pathlib import Path
 
 from pytest import LogCaptureFixture as Log
 
-from orderbook.recording.file import RecordingFile
 from orderbook.recording.recorder import Recorder
 from orderbook.recording.writer import ATTEMPT_INTERVAL, CHECK_INTERVAL, SLOW, Writer
 from tests.support.clock import Clock
-from tests.support.recordings import limited_files, logged, market, text
+from tests.support.recordings import HangingDisk, limited_files, logged, market, text
 from tests.support.waiting import DEADLINE, wait_until
 
 PRODUCTS = ("BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR")
@@ -24,27 +22,6 @@ def record(recorder: Recorder, *frames: bytes) -> None:
     for frame in frames:
         recorder.write(frame, frame is SNAPSHOT)
     wait_until(lambda: recorder.path.read_bytes() == before + text(frames))
-
-
-class Disk:
-    """A disk that hangs until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.reached, self.goes_on = threading.Event(), threading.Event()
-        self.threads: list[threading.Thread] = []
-
-    def open(self, path: Path) -> RecordingFile:
-        """A file on it."""
-        disk = self
-
-        class HangingFile(RecordingFile):
-            def append(self, frames: list[bytes]) -> None:
-                disk.threads.append(threading.current_thread())
-                disk.reached.set()
-                disk.goes_on.wait(DEADLINE)
-                super().append(frames)
-
-        return HangingFile(path)
 
 
 def test_recordings_of_a_process(tmp_path: Path) -> None:
@@ -62,7 +39,7 @@ def test_recordings_of_a_process(tmp_path: Path) -> None:
 
 def test_hanging_disk(tmp_path: Path, caplog: Log) -> None:
     """Frames that come while the disk hangs wait in memory; that it hangs is logged once."""
-    disk, clock = Disk(), Clock()
+    disk, clock = HangingDisk(), Clock()
     writer = Writer(str(tmp_path), open_file=disk.open, interval=INTERVAL, clock=clock)
     recorder = writer.open("BTC-USD")
     recorder.write(SNAPSHOT, True)
@@ -82,7 +59,7 @@ def test_hanging_disk(tmp_path: Path, caplog: Log) -> None:
 
 def test_close_does_not_wait_for_a_disk_that_hangs(tmp_path: Path, caplog: Log) -> None:
     """The end of a run waits for no disk for long; what is not recorded is logged, once."""
-    disk = Disk()
+    disk = HangingDisk()
     writer = Writer(str(tmp_path), open_file=disk.open, interval=INTERVAL)
     recorder = writer.open("BTC-USD")
     recorder.write(SNAPSHOT, True)

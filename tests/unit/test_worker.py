@@ -25,6 +25,8 @@ from orderbook.feed.worker import Member, Worker
 from orderbook.recording.recorder import Recorder
 from orderbook.recording.writer import Writer
 from orderbook.shutdown import Shutdown
+from tests.support.clock import Clock
+from tests.support.recordings import HangingDisk
 from tests.support.waiting import wait_until
 
 FIRST, SECOND, THIRD = PRODUCTS = ["BTC-EUR", "ETH-EUR", "BTC-GBP"]
@@ -230,6 +232,19 @@ def test_interrupted_recording_gets_a_snapshot(tmp_path: Path) -> None:
         assert wait_until(lambda: polled.parts[FIRST].next_batch() and polled.feeds[SECOND].asked) == [SECOND]
         assert polled.feeds[FIRST].asked == []
         assert {product for product, _message in polled.parts[FIRST].next_batch()} == {FIRST, SECOND}
+
+
+def test_disk_that_hangs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A disk that hangs holds up no poll, and is logged while it does."""
+    disk, clock = HangingDisk(), Clock()
+    writer = Writer(str(tmp_path), open_file=disk.open, interval=0.01, clock=clock)
+    with Polled(writer=writer) as polled:
+        polled.parts = {FIRST: polled.join(FIRST, writer.open(FIRST))}
+        wait_until(lambda: polled.parts[FIRST].next_batch() and disk.reached.is_set())
+        clock.now += 60
+        wait_until(lambda: polled.parts[FIRST].next_batch() and caplog.messages)
+        disk.goes_on.set()
+    assert caplog.messages == ["the disk has not answered for 60 s; what comes waits in memory"]
 
 
 @pytest.mark.parametrize("crashing", [FIRST, SECOND])
