@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from orderbook.coinbase.messages import BadFrame, Heartbeat, L2Update, Message, Snapshot
+from orderbook.coinbase.messages import MAX_LEVELS, BadFrame, Heartbeat, L2Update, Message, Snapshot
 
 URL = "wss://ws-feed.exchange.coinbase.com"
 MAX_SIZE = 2**22  # bytes of a frame; BTC-USD's snapshot, the largest, has 1.1 to 1.3 MB
@@ -83,41 +84,86 @@ class _Typed(msgspec.Struct):
 
 
 _type_decoder = msgspec.json.Decoder(_Typed)
-_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, MemoryError)
+_Items = dict[str, msgspec.Raw] | list[msgspec.Raw]
+_MAX_NESTED = 2 * MAX_LEVELS + 1_000  # in a frame that is not spelled as usual; it may be a snapshot
+_BACKSLASH = ord("\\")  # a number is looked for in a sixth of the time that bytes take
+_BOOK_KEYS = {Snapshot: 5, L2Update: 4}  # how many keys such a message has, with its type and time
 
 
 def decode(frame: bytes) -> Message | Subscriptions | Error | None:
     """Decode a frame; None for a type that we don't know, since the exchange adds some.
 
-    Costs about 0.15 µs a change. Raises `BadFrame` for anything else that is not one of the
-    messages above: not JSON, nested without end, a field missing or of a wrong type, a number out
-    of bounds.
+    Costs about 0.15 µs a change, and 10 ms a MB for a frame that is not spelled as usual. Raises `BadFrame`
+    for anything else that is not one of the messages above: not JSON, nested without end, a field missing
+    or of a wrong type, a number out of bounds, too many levels or changes; and for a frame of whatever type
+    that is not UTF-8 or has a key twice in one object.
     """
+    message = None
     try:
-        return _decoder.decode(frame)
+        message = _decoder.decode(frame)
     except _UNREADABLE as error:
-        wrong = str(error)
+        if wrong := _wrong_unless_unknown(frame, error):
+            raise BadFrame(_explain(frame, wrong)) from None
+    if not _has_usual_keys(frame, message):
+        _check_text(frame)
+    return message
+
+
+def _wrong_unless_unknown(frame: bytes, error: Exception) -> str | None:
+    """What is wrong with a frame that can't be decoded; None where its type is one that we don't know."""
     try:
         if _type_decoder.decode(frame).type not in _KNOWN_TYPES:
             return None
-    except _UNREADABLE as error:
-        wrong = str(error)
-    raise BadFrame(_explain(frame, wrong))
+    except _UNREADABLE as other:
+        error = other
+    return str(error) or type(error).__name__
+
+
+def _has_usual_keys(frame: bytes, message: Message | Subscriptions | Error | None) -> bool:
+    """Whether a snapshot or an update has each of its keys, and so none of them twice, nor any other.
+
+    Then all of it was read, and is UTF-8. A colon follows each key, and two are in the time: to count them
+    takes 0.3 µs, or 0.3 ms for a snapshot.
+    """
+    if (type(message) is not L2Update and type(message) is not Snapshot) or message.time is None:
+        return False
+    if _BACKSLASH in frame:  # the time may have its colons escaped
+        return False
+    return frame.count(b":") - message.time.count(":") == _BOOK_KEYS[type(message)]
+
+
+def _check_text(frame: bytes) -> None:
+    """Raise `BadFrame` for what msgspec passes over: bytes that are not UTF-8, and a key twice."""
+    try:
+        if frame.count(b"[") + frame.count(b"{") > _MAX_NESTED:
+            raise ValueError(f"more than {_MAX_NESTED} arrays and objects")
+        json.loads(frame.decode(), object_pairs_hook=_check_keys)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise BadFrame(_explain(frame, str(error) or type(error).__name__)) from None
+
+
+def _check_keys(pairs: list[tuple[str, object]]) -> None:
+    if len(dict(pairs)) == len(pairs):
+        return
+    seen: set[str] = set()
+    for key, _value in pairs:
+        if key in seen:
+            raise ValueError(f"the key {_short(repr(key))} is there twice")
+        seen.add(key)
 
 
 def _explain(frame: bytes, error: str) -> str:
     """What is wrong, and the value that is: msgspec names its place in the JSON only."""
-    value: object = frame
-    place = re.search(r" - at `\$(.*)`$", error)
+    value = frame
     try:
-        if place:
-            value = msgspec.json.decode(frame)
+        if place := re.search(r" - at `\$(.*)`$", error):
             for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place[1]):
-                value = value[name] if name else value[int(index)]  # type: ignore[index]
-        shown = repr(value)
+                items: Any = msgspec.json.decode(value, type=_Items)
+                value = bytes(items[name] if name else items[int(index)])
     except (*_UNREADABLE, LookupError, TypeError, ValueError):  # wrong in more than one way
-        shown = repr(frame[:200])
-    return f"{_short(error)}: {_short(shown)}"
+        value = frame
+    return f"{_short(error)}: {_short(repr(value[:200]))}"
 
 
 def _short(text: str) -> str:

@@ -12,6 +12,9 @@ import msgspec
 Price = Annotated[float, msgspec.Meta(gt=0, le=1e300)]
 Size = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
 
+MAX_LEVELS = 200_000  # a side of a book; the deepest, BTC-USD's, has some 30,000
+MAX_CHANGES = 50_000  # of an update; the largest seen has some 3,000
+
 
 def seconds(time: str | None) -> float | None:
     """A message's time in seconds since 1970; None where it has none, or none that can be read."""
@@ -49,8 +52,8 @@ class Snapshot(msgspec.Struct, tag_field="type", tag="snapshot"):
     """A whole book; it replaces whatever was known of the product, whenever it comes."""
 
     product_id: str
-    bids: list[Level]
-    asks: list[Level]
+    bids: Annotated[list[Level], msgspec.Meta(max_length=MAX_LEVELS)]
+    asks: Annotated[list[Level], msgspec.Meta(max_length=MAX_LEVELS)]
     time: str | None = None
 
 
@@ -59,7 +62,7 @@ class L2Update(msgspec.Struct, tag_field="type", tag="l2update"):
     """Changes since the last message; only the book at their end is one that existed."""
 
     product_id: str
-    changes: list[Change]
+    changes: Annotated[list[Change], msgspec.Meta(max_length=MAX_CHANGES)]
     time: str | None = None
 
 
