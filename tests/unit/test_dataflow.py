@@ -7,9 +7,12 @@ import pickle
 import signal
 import sys
 import threading
+from decimal import Decimal
 
 import pytest
 from bytewax.testing import run_main
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 import dataflow
@@ -88,6 +91,8 @@ def test_mapper_logs_what_it_drops(caplog: pytest.LogCaptureFixture) -> None:
         (SUMMARY, 0.01, False),  # a spread of exactly the threshold
         (SUMMARY, 0.0099, True),
         (SUMMARY, -1, True),
+        (OrderBookSummary(899.73, 1.0, 900.0, 1.0, 0.27), 0.0003, False),  # as floats it is above
+        (OrderBookSummary(1.0, 1.0, 1.0 + 1e-15, 1.0, 1e-15), 0, True),
         (CrossedBook(101.0, 100.0, 1), -1, False),
         (None, -1, False),
     ],
@@ -97,6 +102,16 @@ def test_just_large_spread(
 ) -> None:
     """A summary is kept whose spread is above the fraction of its ask price; a book without one never is."""
     assert dataflow.just_large_spread((PRODUCT, summary), min_spread) is kept
+
+
+@given(st.integers(1, 10**6), st.integers(-2, 2), st.integers(1, 9_999), st.integers(0, 8))
+def test_just_large_spread_is_exact(ask: int, ticks: int, points: int, places: int) -> None:
+    """A spread near the threshold passes where it is above it in decimals, whatever the floats say."""
+    threshold = Decimal(points).scaleb(-4)
+    exact_ask = Decimal(ask).scaleb(-places)
+    exact_spread = exact_ask * threshold + Decimal(ticks).scaleb(-places - 9)
+    summary = OrderBookSummary(0.0, 1.0, float(exact_ask), 1.0, float(exact_spread))
+    assert dataflow.just_large_spread((PRODUCT, summary), float(threshold)) is (ticks > 0)
 
 
 @pytest.mark.parametrize(
