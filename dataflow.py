@@ -25,7 +25,7 @@ from bytewax.dataflow import Dataflow
 from prometheus_client import REGISTRY
 
 from orderbook import settings
-from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summary
+from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, OversizedBook, Summary
 from orderbook.clock import MachineClock
 from orderbook.coinbase import exchange
 from orderbook.coinbase.messages import Heartbeat, L2Update, Message, Snapshot
@@ -61,9 +61,13 @@ def mapper(state: OrderBookState | None, message: Message) -> tuple[OrderBookSta
     if type(message) is Snapshot:
         bids, asks = len(message.bids), len(message.asks)
         log.info("%s: live, %d bids and %d asks: %s", message.product_id, bids, asks, summary)
-    elif type(message) is Heartbeat and type(summary) is OrderBookSummary:
+    elif type(message) is Heartbeat and type(summary) is not CrossedBook:
         return state, None
-    return state, None if state.repeats else summary
+    elif type(summary) is OversizedBook:
+        log.warning("%s: %s, so dropped until the next snapshot", message.product_id, summary)
+    if state.repeats and type(summary) is OrderBookSummary:
+        return state, None
+    return state, summary
 
 
 def just_large_spread(product_summary: tuple[str, Summary], min_spread: float = 0.0001) -> bool:
@@ -77,10 +81,10 @@ def just_large_spread(product_summary: tuple[str, Summary], min_spread: float = 
     return fraction > 1.000000001 * min_spread or summary.is_wider_than(min_spread)
 
 
-def is_crossed(product_summary: tuple[str, Summary]) -> bool:
-    """Keep the books that are crossed."""
+def is_wrong(product_summary: tuple[str, Summary]) -> bool:
+    """Keep the books that are crossed or oversized."""
     _product, summary = product_summary
-    return type(summary) is CrossedBook
+    return type(summary) is CrossedBook or type(summary) is OversizedBook
 
 
 def flow() -> Dataflow:
@@ -128,8 +132,8 @@ def live(
     books = op.stateful_map("orderbook", messages, logged(metrics.watching(mapper)))
     wide = op.filter("big_spread", books, partial(just_large_spread, min_spread=chosen.min_spread))
     op.output("out", wide, lines)
-    crossed = op.filter("crossed", books, is_crossed)
-    op.output("resync", crossed, ResyncSink(source, chosen.crossed_after))
+    wrong = op.filter("wrong", books, is_wrong)
+    op.output("resync", wrong, ResyncSink(source, chosen.crossed_after))
     _start(shutdown, lines, metrics, background=lambda: _each_minute(metrics))
     return dataflow
 

@@ -32,7 +32,7 @@ from typing import Any, Self
 
 import msgspec
 
-from orderbook.coinbase.messages import Change, L2Update, Message, Snapshot, seconds
+from orderbook.coinbase.messages import MAX_LEVELS, Change, L2Update, Message, Snapshot, seconds
 
 REPEATED = 60.0  # seconds that a renewed connection may be behind; more is a clock gone wrong
 
@@ -64,7 +64,14 @@ class CrossedBook(msgspec.Struct, frozen=True, gc=False):
     crossing: int
 
 
-Summary = OrderBookSummary | CrossedBook | None  # what a book answers after a message
+class OversizedBook(msgspec.Struct, frozen=True, gc=False):
+    """How many levels a book had that can't be true; it is dropped, until the next snapshot."""
+
+    bids: int
+    asks: int
+
+
+Summary = OrderBookSummary | CrossedBook | OversizedBook | None  # what a book answers after a message
 
 
 class _Side:
@@ -161,12 +168,11 @@ class OrderBookState:
     def __init__(self, kept: int = 100) -> None:
         self.changes = 0
         self._kept = kept
-        self._bids = _Side({}, kept)
-        self._asks = _Side({}, kept)
+        self._bids, self._asks = _Side({}, kept), _Side({}, kept)
         self._shared = False  # the sides, with a copy
         self._synced = False  # no snapshot yet: changes have nothing to change
         self._crossings = 0
-        self._summary: OrderBookSummary | CrossedBook | None = None
+        self._summary: Summary = None
         self._time: str | None = None  # of the last message that changed the book
         self._known_until: float | None = None  # while the book repeats what it was, in seconds since 1970
 
@@ -184,6 +190,7 @@ class OrderBookState:
         """
         if type(message) is L2Update:
             if not self._synced:
+                self._summary = None
                 return
             if self._shared:
                 self._bids, self._asks, self._shared = self._bids.copy(), self._asks.copy(), False
@@ -204,11 +211,8 @@ class OrderBookState:
     def _replace(self, snapshot: Snapshot) -> None:
         bids = {level.price: level.size for level in snapshot.bids}
         asks = {-level.price: level.size for level in snapshot.asks}
-        self._bids = _Side(_without_zeros(bids), self._kept)
-        self._asks = _Side(_without_zeros(asks), self._kept)
-        self._shared = False
-        self._synced = True
-        self._summary = None
+        self._bids, self._asks = (_Side(_without_zeros(sizes), self._kept) for sizes in (bids, asks))
+        self._shared, self._synced, self._summary = False, True, None
         until = seconds(self._time) if self._known_until is None else self._known_until
         self._known_until = until if 0 < _ahead(until, snapshot) < REPEATED else None
         self._time = snapshot.time
@@ -216,7 +220,10 @@ class OrderBookState:
     def _judge(self) -> None:
         bids, asks, before = self._bids, self._asks, self._summary
         bid, ask = bids.best, -asks.best
-        if not bids.near or not asks.near:
+        if len(bids.far) > MAX_LEVELS or len(asks.far) > MAX_LEVELS:
+            self._summary = OversizedBook(*self.levels())
+            self._bids, self._asks, self._synced = _Side({}, self._kept), _Side({}, self._kept), False
+        elif not bids.near or not asks.near:
             self._summary = None
         elif bid >= ask:
             if type(before) is not CrossedBook:
@@ -232,19 +239,18 @@ class OrderBookState:
                 spread = _difference(ask, bid)
             self._summary = OrderBookSummary(bid, bid_size, ask, ask_size, spread)
 
-    def summarize(self) -> OrderBookSummary | CrossedBook | None:
+    def summarize(self) -> Summary:
         """The book's summary; `CrossedBook` in its place while bid ≥ ask, None without both sides.
 
-        It was made at the last message's end; any thread may ask for it.
+        `OversizedBook` comes once, after the message at which a side has grown beyond `MAX_LEVELS`. It was
+        made at the last message's end; any thread may ask for it.
         """
         return self._summary
 
     def spread(self) -> float | None:
         """Best ask less best bid, exact in decimals: 0 or below where crossed, None without both sides."""
-        summary = self._summary
-        if isinstance(summary, CrossedBook):
-            return _difference(summary.ask_price, summary.bid_price)
-        return summary.spread if summary else None
+        bids, asks = self._bids, self._asks
+        return _difference(-asks.best, bids.best) if bids.near and asks.near else None
 
     def depth(self, levels: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         """The best `levels` bids and asks, best first, as (price, size); fewer where there are fewer.
@@ -264,7 +270,7 @@ class OrderBookState:
         asks.check()
         assert all(price > 0 for price in bids.near | bids.far), "a bid's price is not above 0"
         assert all(price < 0 for price in asks.near | asks.far), "an ask's price is not above 0"
-        if summary is None:
+        if summary is None or isinstance(summary, OversizedBook):
             assert not bids.near or not asks.near, "two sides, and no summary"
             return
         assert (summary.bid_price, summary.ask_price) == (bids.best, -asks.best), "a summary of another top"

@@ -1,4 +1,4 @@
-"""The way back from a book to its feed: books that stay crossed are subscribed anew.
+"""The way back from a book to its feed: books that stay crossed or are oversized are subscribed anew.
 
 The step that keeps a book and the partition of its product may be on different workers, or in different
 processes. A sink whose parts are the source's own list is spread over the workers as the source is, so
@@ -10,15 +10,15 @@ from collections.abc import Callable
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from orderbook.book import CrossedBook
+from orderbook.book import CrossedBook, OversizedBook
 from orderbook.feed.source import CoinbaseSource
 
 
-class ResyncSink(FixedPartitionedSink[CrossedBook, None]):
+class ResyncSink(FixedPartitionedSink[CrossedBook | OversizedBook, None]):
     """Has products subscribed anew whose books have been crossed for `crossed_after` seconds.
 
     Takes each `CrossedBook` of a product; a crossed book is one at each of its messages, heartbeats too,
-    so at least once a second.
+    so at least once a second. An `OversizedBook` comes once, and its product is subscribed anew at once.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ResyncSink(FixedPartitionedSink[CrossedBook, None]):
         return ResyncPartition(for_part, self._source, self._crossed_after, self._clock)
 
 
-class ResyncPartition(StatefulSinkPartition[CrossedBook, None]):
+class ResyncPartition(StatefulSinkPartition[CrossedBook | OversizedBook, None]):
     """The crossings of one product's book, and since when the present one lasts."""
 
     def __init__(
@@ -52,8 +52,12 @@ class ResyncPartition(StatefulSinkPartition[CrossedBook, None]):
         self._crossing: int | None = None
         self._since = 0.0
 
-    def write_batch(self, values: list[CrossedBook]) -> None:
+    def write_batch(self, values: list[CrossedBook | OversizedBook]) -> None:
         book, now = values[-1], self._clock()
+        if isinstance(book, OversizedBook):
+            why = f"its book has grown to {book.bids} bids and {book.asks} asks"
+            self._source.resync(self._product_id, now, why)
+            return
         if book.crossing != self._crossing:
             self._crossing, self._since = book.crossing, now
         seconds = now - self._since

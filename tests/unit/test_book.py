@@ -11,15 +11,15 @@ import pickle
 import tracemalloc
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary
+from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, OversizedBook
 from orderbook.coinbase.exchange import decode
-from orderbook.coinbase.messages import Change, Heartbeat, L2Update, Level, Message, Snapshot
+from orderbook.coinbase.messages import MAX_LEVELS, Change, Heartbeat, L2Update, Level, Message, Snapshot
 from tests.stress import soak_book
 from tests.support.oracle import Oracle, line
 
@@ -182,6 +182,28 @@ def test_a_crossed_book_bears_the_number_of_its_crossing() -> None:
         book.check()
         summary = book.summarize()
         assert (summary.crossing if isinstance(summary, CrossedBook) else None) == crossing, step
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_oversized_book(side: Literal["buy", "sell"]) -> None:
+    """A book that grows beyond all bounds is dropped: it says so once, and lives again with a snapshot."""
+    book = OrderBookState()
+    whole = Snapshot(PRODUCT, [Level(1e6, 1)], [Level(1e6 + 1, 1)])
+    book.update(whole)
+    step = -0.01 if side == "buy" else 0.01
+    prices = [1e6 + (side == "sell") + step * n for n in range(1, MAX_LEVELS + 1_000)]
+    half = len(prices) // 2
+    book.update(L2Update(PRODUCT, [Change(side, price, 1) for price in prices[:half]]))
+    assert isinstance(book.summarize(), OrderBookSummary)
+    levels = (1, len(prices) + 1)
+    book.update(L2Update(PRODUCT, [Change(side, price, 1) for price in prices[half:]]))
+    assert book.summarize() == OversizedBook(*(levels[::-1] if side == "buy" else levels))
+    assert (book.levels(), book.spread()) == ((0, 0), None)
+    book.check()
+    book.update(L2Update(PRODUCT, [Change("buy", 1, 1), Change("sell", 2, 1)]))
+    assert (book.summarize(), book.levels()) == (None, (0, 0))
+    book.update(whole)
+    assert book.summarize() == OrderBookSummary(1e6, 1.0, 1e6 + 1, 1.0, 1.0)
 
 
 def test_crossing_within_a_message_is_none() -> None:

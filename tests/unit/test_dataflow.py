@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 import dataflow
-from orderbook.book import CrossedBook, OrderBookSummary
-from orderbook.coinbase.messages import Change, Heartbeat, L2Update, Level, Snapshot
+from orderbook.book import CrossedBook, OrderBookSummary, OversizedBook, Summary
+from orderbook.coinbase.messages import MAX_LEVELS, Change, Heartbeat, L2Update, Level, Snapshot
 
 PRODUCT = "ABC-EUR"
 SNAPSHOT = Snapshot(PRODUCT, [Level(99.0, 1.0)], [Level(100.0, 2.0)])
@@ -94,12 +94,11 @@ def test_mapper_logs_what_it_drops(caplog: pytest.LogCaptureFixture) -> None:
         (OrderBookSummary(899.73, 1.0, 900.0, 1.0, 0.27), 0.0003, False),  # as floats it is above
         (OrderBookSummary(1.0, 1.0, 1.0 + 1e-15, 1.0, 1e-15), 0, True),
         (CrossedBook(101.0, 100.0, 1), -1, False),
+        (OversizedBook(9, 1), -1, False),
         (None, -1, False),
     ],
 )
-def test_just_large_spread(
-    summary: OrderBookSummary | CrossedBook | None, min_spread: float, kept: bool
-) -> None:
+def test_just_large_spread(summary: Summary, min_spread: float, kept: bool) -> None:
     """A summary is kept whose spread is above the fraction of its ask price; a book without one never is."""
     assert dataflow.just_large_spread((PRODUCT, summary), min_spread) is kept
 
@@ -114,12 +113,24 @@ def test_just_large_spread_is_exact(ask: int, ticks: int, points: int, places: i
     assert dataflow.just_large_spread((PRODUCT, summary), float(threshold)) is (ticks > 0)
 
 
+def test_oversized_book_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A book that has grown beyond all bounds is dropped with one warning, and answers so once."""
+    state, _ = dataflow.mapper(None, SNAPSHOT)
+    caplog.clear()
+    grow = L2Update(PRODUCT, [Change("sell", 101.0 + n / 100, 1.0) for n in range(MAX_LEVELS + 1_000)])
+    answers = [dataflow.mapper(state, message)[1] for message in (grow, Heartbeat(PRODUCT), grow)]
+    assert answers == [OversizedBook(1, MAX_LEVELS + 1_001), None, None]
+    [text] = caplog.messages
+    assert text == f"{PRODUCT}: {answers[0]}, so dropped until the next snapshot"
+
+
 @pytest.mark.parametrize(
-    ("summary", "kept"), [(CrossedBook(101.0, 100.0, 1), True), (SUMMARY, False), (None, False)]
+    ("summary", "kept"),
+    [(CrossedBook(101.0, 100.0, 1), True), (OversizedBook(9, 1), True), (SUMMARY, False), (None, False)],
 )
-def test_is_crossed(summary: OrderBookSummary | CrossedBook | None, kept: bool) -> None:
-    """Only crossed books go back to their feed."""
-    assert dataflow.is_crossed((PRODUCT, summary)) is kept
+def test_is_wrong(summary: Summary, kept: bool) -> None:
+    """Only crossed and oversized books go back to their feed."""
+    assert dataflow.is_wrong((PRODUCT, summary)) is kept
 
 
 def process_state() -> list[object]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orderbook.book import CrossedBook
+from orderbook.book import CrossedBook, OversizedBook
 from orderbook.feed.resync import ResyncSink
 from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbaseSource
@@ -63,6 +63,15 @@ def test_reason() -> None:
     for clock.now in (10.0, 12.5):
         partition.write_batch([CrossedBook(102.5, 101.25, 1)])
     assert source.asked == [("BTC-EUR", 10.0, "crossed for 2.5 s, best bid 102.5, best ask 101.25")]
+
+
+def test_oversized_book() -> None:
+    """A product whose book has grown beyond all bounds is subscribed anew at once, once."""
+    source, clock = NotingSource(), Clock()
+    partition = ResyncSink(source, CROSSED_AFTER, clock).build_part("resync", "BTC-EUR", None)
+    clock.now = 7.0
+    partition.write_batch([CrossedBook(2, 1, 1), OversizedBook(200_001, 3)])
+    assert source.asked == [("BTC-EUR", 7.0, "its book has grown to 200001 bids and 3 asks")]
 
 
 def test_products_have_times_of_their_own() -> None:
