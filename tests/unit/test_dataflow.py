@@ -93,6 +93,7 @@ def test_mapper_logs_what_it_drops(caplog: pytest.LogCaptureFixture) -> None:
         (SUMMARY, -1, True),
         (OrderBookSummary(899.73, 1.0, 900.0, 1.0, 0.27), 0.0003, False),  # as floats it is above
         (OrderBookSummary(1.0, 1.0, 1.0 + 1e-15, 1.0, 1e-15), 0, True),
+        (OrderBookSummary(0.0, 1.0, 1.000000000000001, 1.0, 1.0), 0.999999999999999, True),  # 1 - 1e-30
         (CrossedBook(101.0, 100.0, 1), -1, False),
         (OversizedBook(9, 1), -1, False),
         (None, -1, False),
