@@ -180,5 +180,8 @@ class _DaemonThreads(ThreadPoolExecutor):
             except BaseException as error:
                 future.set_exception(error)
 
-        threading.Thread(target=run, daemon=True).start()
+        try:
+            threading.Thread(target=run, daemon=True).start()
+        except RuntimeError as error:  # as a look-up that fails: the connect is tried again
+            future.set_exception(OSError(f"no thread for a name look-up: {error}"))
         return future

@@ -300,6 +300,27 @@ def test_recorder_of_another(tmp_path: Path) -> None:
         part.close()
 
 
+def test_no_thread_for_a_look_up() -> None:
+    """Where no thread can be started, a look-up fails as one without a network does, and the feed goes on."""
+
+    class LookingUp(NumberedFeed):
+        async def ws_agen(self) -> AsyncGenerator[tuple[Message, bytes]]:
+            try:
+                await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+            except OSError as error:
+                yield Heartbeat(FIRST, str(error)), b""
+
+    worker = Worker(lambda product_ids: [LookingUp(product_ids)])
+    worker.join(Member(FIRST, FeedStats(), None))
+    before = threading.stack_size(2**46)  # more than there are addresses
+    try:
+        [(_product, message)] = wait_until(lambda: worker.poll(FIRST))
+    finally:
+        threading.stack_size(before)
+    assert message.time == "no thread for a name look-up: can't start new thread"
+    worker.leave(FIRST)
+
+
 def test_look_up_that_outlives_its_waiter(capfd: pytest.CaptureFixture[str]) -> None:
     """A look-up that takes longer than anyone waits for it holds nobody up, and its end is not logged."""
     asked, answered, threads = threading.Event(), threading.Event(), list[threading.Thread]()
