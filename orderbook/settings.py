@@ -44,16 +44,19 @@ def _fraction(text: str) -> float:
     return number
 
 
-def _seconds(text: str) -> float:
-    number = _number(text)
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{text!r} is not a number of seconds above 0")
-    return number
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        number = _number(text)
+        if not least <= number <= most:
+            raise ValueError(f"{text!r} is not a number of seconds from {least:g} to {most:g}")
+        return number
+
+    return read
 
 
 def _count(text: str) -> int:
-    if not re.fullmatch("0*[1-9][0-9]{0,8}", text.strip()):
-        raise ValueError(f"{text!r} is not a whole number from 1")
+    if not re.fullmatch("0*[1-9][0-9]{0,3}", text.strip()):
+        raise ValueError(f"{text!r} is not a whole number from 1 to 9999")
     return int(text)
 
 
@@ -61,8 +64,20 @@ def _url(text: str) -> str | None:
     try:
         parse_uri(text).host.encode("idna")
     except (InvalidURI, ValueError):  # ValueError: a port that is none, a host that can't be encoded
-        raise ValueError(f"{text!r} is not a ws:// or wss:// address") from None
+        raise ValueError(f"'{shown(text)}' is not a ws:// or wss:// address") from None
     return text
+
+
+def shown(url: str) -> str:
+    """A URL as it may be printed: escaped, without user, password, query and fragment.
+
+    It may be no URL at all. An @ behind the host may end a password that has a / or ? in it, so then nothing
+    but the scheme is shown.
+    """
+    rest = re.sub(r"^[\w+.-]+://", "", url)
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    place = "…" if "@" in rest[len(host) :] else re.split("[?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    return repr(url.removesuffix(rest) + place)[1:-1][:200]
 
 
 def _folder(text: str) -> str | None:
@@ -103,9 +118,9 @@ class LiveSettings(ReplaySettings):
     url: str | None = _setting("ORDERBOOK_FEED_URL", None, _url)  # None: the feed's own address
     connections: int = _setting("ORDERBOOK_CONNECTIONS", "16", _count)
     record: str | None = _setting("ORDERBOOK_RECORD", None, _folder)
-    stale_after: float = _setting("ORDERBOOK_STALE_AFTER", "5", _seconds)
-    crossed_after: float = _setting("ORDERBOOK_CROSSED_AFTER", "2", _seconds)
-    refresh: float = _setting("ORDERBOOK_REFRESH", "3600", _seconds)
+    stale_after: float = _setting("ORDERBOOK_STALE_AFTER", "5", _seconds(0.1, 3600))
+    crossed_after: float = _setting("ORDERBOOK_CROSSED_AFTER", "2", _seconds(0.1, 3600))
+    refresh: float = _setting("ORDERBOOK_REFRESH", "3600", _seconds(1, 1e9))
 
 
 VARIABLES = [field.metadata["variable"] for field in dataclasses.fields(LiveSettings)]

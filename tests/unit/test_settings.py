@@ -50,8 +50,9 @@ def test_defaults() -> None:
         ("ORDERBOOK_CONNECTIONS", "connections", "400", 400),
         ("ORDERBOOK_RECORD", "record", "", None),
         ("ORDERBOOK_STALE_AFTER", "stale_after", "0.5", 0.5),
-        ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "1e9", 1e9),
-        ("ORDERBOOK_REFRESH", "refresh", "60", 60.0),
+        ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "3600", 3600.0),
+        ("ORDERBOOK_REFRESH", "refresh", "1", 1.0),
+        ("ORDERBOOK_REFRESH", "refresh", "1e9", 1e9),
     ],
 )
 def test_value(variable: str, field: str, text: str, value: object) -> None:
@@ -108,19 +109,23 @@ def test_replay_reads_its_own_settings_only() -> None:
         ("ORDERBOOK_FEED_URL", "url", "ws://127.0.0.1:port", "is not a ws:// or wss:// address"),
         ("ORDERBOOK_FEED_URL", "url", "ws://" + "a" * 64, "is not a ws:// or wss:// address"),
         ("ORDERBOOK_FEED_URL", "url", "", "is not a ws:// or wss:// address"),
-        ("ORDERBOOK_CONNECTIONS", "connections", "0", "is not a whole number from 1"),
-        ("ORDERBOOK_CONNECTIONS", "connections", "-4", "is not a whole number from 1"),
-        ("ORDERBOOK_CONNECTIONS", "connections", "1.5", "is not a whole number from 1"),
-        ("ORDERBOOK_CONNECTIONS", "connections", "many", "is not a whole number from 1"),
+        ("ORDERBOOK_CONNECTIONS", "connections", "0", "is not a whole number from 1 to 9999"),
+        ("ORDERBOOK_CONNECTIONS", "connections", "-4", "is not a whole number from 1 to 9999"),
+        ("ORDERBOOK_CONNECTIONS", "connections", "1.5", "is not a whole number from 1 to 9999"),
+        ("ORDERBOOK_CONNECTIONS", "connections", "10000", "is not a whole number from 1 to 9999"),
+        ("ORDERBOOK_CONNECTIONS", "connections", "many", "is not a whole number from 1 to 9999"),
         ("ORDERBOOK_RECORD", "record", "dataflow.py", "is not a folder to record into: .*File exists"),
         ("ORDERBOOK_RECORD", "record", "/proc/nowhere", "is not a folder to record into: .*No such file"),
         ("ORDERBOOK_RECORD", "record", "\0", "is not a folder to record into: embedded null byte"),
-        ("ORDERBOOK_STALE_AFTER", "stale_after", "soon", "is not a number of seconds above 0"),
-        ("ORDERBOOK_STALE_AFTER", "stale_after", "0", "is not a number of seconds above 0"),
-        ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "-1", "is not a number of seconds above 0"),
-        ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "nan", "is not a number of seconds above 0"),
-        ("ORDERBOOK_REFRESH", "refresh", "inf", "is not a number of seconds above 0"),
-        ("ORDERBOOK_REFRESH", "refresh", "", "is not a number of seconds above 0"),
+        ("ORDERBOOK_STALE_AFTER", "stale_after", "soon", "is not a number of seconds from 0.1 to 3600"),
+        ("ORDERBOOK_STALE_AFTER", "stale_after", "0", "is not a number of seconds from 0.1 to 3600"),
+        ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "-1", "is not a number of seconds from 0.1 to 3600"),
+        ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "nan", "is not a number of seconds from 0.1 to 3600"),
+        ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "3601", "is not a number of seconds from 0.1 to 3600"),
+        ("ORDERBOOK_REFRESH", "refresh", "1e-308", "is not a number of seconds from 1 to 1e\\+09"),
+        ("ORDERBOOK_REFRESH", "refresh", "2e9", "is not a number of seconds from 1 to 1e\\+09"),
+        ("ORDERBOOK_REFRESH", "refresh", "inf", "is not a number of seconds from 1 to 1e\\+09"),
+        ("ORDERBOOK_REFRESH", "refresh", "", "is not a number of seconds from 1 to 1e\\+09"),
     ],
 )
 def test_wrong_value(variable: str, field: str, text: str, what: str) -> None:
@@ -161,6 +166,39 @@ def test_an_error_inside_a_factory_is_not_hidden() -> None:
 
     with pytest.raises(TypeError, match="of its own"):
         broken()
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("wss://example.org:8443/feed/v2", "wss://example.org:8443/feed/v2"),
+        ("wss://user:hidden@example.org:8443/feed?key=hidden#hidden", "wss://example.org:8443/feed"),
+        ("wss://hidden@example.org?key=hidden@hidden", "wss://…"),
+        ("wss://example.org?key=hidden", "wss://example.org"),
+        ("http://user:hidden@hidden@[::1]:3128", "http://[::1]:3128"),
+        ("wss://user:hid/den@example.org", "wss://…"),
+        ("wss://user:hid?den@example.org", "wss://…"),
+        ("wss://user:hid#den@example.org", "wss://…"),
+        ("wss://user://hidden@example.org", "wss://…"),
+        ("user:hidden@example.org/feed", "example.org/feed"),
+        ("user:hid://den@example.org", "…"),
+        ("wss:/user:hidden@example.org", "…"),
+        ("wss:user:hidden@example.org", "example.org"),
+        ("", ""),
+        ("wss://user:hidden@ex\x1b[2J\nample\u202e.org", r"wss://ex\x1b[2J\nample\u202e.org"),
+        ("wss://" + "a" * 1_000, "wss://" + "a" * 194),
+    ],
+)
+def test_shown(url: str, text: str) -> None:
+    """A URL is printed escaped, short and without what is secret in it, even if it is wrong."""
+    assert settings.shown(url) == text
+    assert "hid" not in text
+
+
+def test_a_wrong_url_is_named_without_its_secrets() -> None:
+    """The line about a wrong address of the feed shows neither user nor password nor query."""
+    line = refused(settings.live, {"ORDERBOOK_FEED_URL": "https://user:hidden@example.org/feed?key=hidden"})
+    assert line == "ORDERBOOK_FEED_URL: 'https://example.org/feed' is not a ws:// or wss:// address"
 
 
 @pytest.mark.parametrize("text", ["", "http", "-1", "65536", "٣٠٣٠", "1\n"])
