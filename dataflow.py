@@ -177,7 +177,7 @@ def _start(
     main = sys.modules["__main__"].__spec__
     if main is None or main.name not in ("bytewax.run", "bytewax.testing"):
         return
-    settings.check_metrics_port()
+    settings.check_engine()
     lines.claim_stdout()
     shutdown.install(at_exit)
     start_log()  # has a thread, which must leave signals to the one of the shutdown

@@ -10,8 +10,10 @@ import math
 import os
 import re
 import socket
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -174,16 +176,27 @@ def no_other_arguments(factory: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
-def check_metrics_port(environment: Mapping[str, str] = os.environ) -> None:
-    """Refuse a port for `/metrics` that the engine could not open: it would go on without metrics.
+def check_engine(
+    arguments: Sequence[str] = sys.argv[1:], environment: Mapping[str, str] = os.environ
+) -> None:
+    """Refuse what the engine would pass over in silence, or with a traceback; reads its own settings.
 
-    The engine serves on all interfaces, wherever `BYTEWAX_DATAFLOW_API_ENABLED` is set, even to 0. Each
-    process of a cluster needs a port of its own.
+    That is a number of workers below 1; and, where its API is on, a port for `/metrics` or a folder for its
+    `dataflow.json` that it could not open.
     """
-    if "BYTEWAX_DATAFLOW_API_ENABLED" not in environment:
-        return
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("-w", "--workers-per-process", default=environment.get("BYTEWAX_WORKERS_PER_PROCESS"))
+    workers = parser.parse_known_args(arguments)[0].workers_per_process
+    if workers is not None and int(workers) < 1:
+        raise SystemExit(f"workers: {workers!r} is not a whole number from 1")
+    if "BYTEWAX_DATAFLOW_API_ENABLED" in environment:  # even as 0
+        _check_metrics_port(environment.get("BYTEWAX_DATAFLOW_API_PORT", "3030"))
+        _check_cache(environment.get("BYTEWAX_DATAFLOW_API_CACHE_PATH", "."))
+
+
+def _check_metrics_port(text: str) -> None:
+    """The engine serves on all interfaces. Each process of a cluster needs a port of its own."""
     name = "BYTEWAX_DATAFLOW_API_PORT"
-    text = environment.get(name, "3030")
     if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65_535:
         raise SystemExit(f"{name}: {text!r} is not a port")
     try:
@@ -191,3 +204,11 @@ def check_metrics_port(environment: Mapping[str, str] = os.environ) -> None:
     except OSError as error:
         why = os.strerror(error.errno or 0)
         raise SystemExit(f"{name}: {text!r} is not a port that is free: {why}") from None
+
+
+def _check_cache(folder: str) -> None:
+    try:
+        open(os.path.join(folder, "dataflow.json"), "a").close()
+    except OSError as error:
+        what = f"{folder!r} is not a folder to write dataflow.json into: {error.strerror}"
+        raise SystemExit(f"BYTEWAX_DATAFLOW_API_CACHE_PATH: {what}") from None
