@@ -8,15 +8,12 @@ Run it live by `python -m bytewax.run dataflow:flow`, or on recordings by
 `python -m bytewax.run "dataflow:replay('tests/recordings')"`.
 """
 
-import ctypes
 import gc
 import logging
 import shlex
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -26,12 +23,12 @@ from prometheus_client import REGISTRY
 
 from orderbook import settings
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, OversizedBook, Summary
-from orderbook.clock import MachineClock
 from orderbook.coinbase import exchange
 from orderbook.coinbase.messages import Heartbeat, L2Update, Message, Snapshot
 from orderbook.feed.resync import ResyncSink
 from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbaseSource
+from orderbook.housekeeping import keep_house
 from orderbook.metrics import Metrics
 from orderbook.output.lines import LineSink
 from orderbook.output.log import start as start_log
@@ -134,7 +131,7 @@ def live(
     op.output("out", wide, lines)
     wrong = op.filter("wrong", books, is_wrong)
     op.output("resync", wrong, ResyncSink(source, chosen.crossed_after))
-    _start(shutdown, lines, metrics, background=lambda: _each_minute(metrics))
+    _start(shutdown, lines, metrics, background=lambda: keep_house(metrics.summary))
     return dataflow
 
 
@@ -184,20 +181,6 @@ def _start(
     REGISTRY.register(metrics)
     threading.Thread(target=background, daemon=True).start()
     gc.freeze()  # the program itself is never garbage: a full collection need not look at it again
-
-
-def _each_minute(metrics: Metrics) -> None:
-    """Log a summary of the last minute, and give memory back that is free; watch the machine's clock."""
-    libc, clock = ctypes.CDLL(None), MachineClock()
-    while True:
-        for _second in range(60):
-            time.sleep(1)
-            if seconds := clock.set_back_by():
-                log.error("the clock was set back by %.0f s: the engine stands still for as long", seconds)
-        log.info(metrics.summary())
-        # glibc keeps what is freed in the middle of its heap: 5 MB more after 1,000 connections over TLS.
-        with suppress(AttributeError):  # another libc
-            libc.malloc_trim(0)
 
 
 if __name__ == "__main__":

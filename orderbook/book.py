@@ -9,30 +9,18 @@
 - A change costs the same in a book of 100 levels and of 100,000, whatever side it is on.
 - The live levels take memory, and nothing else does.
 
-## Plan
-No level is in order. The few hundred best of a side merely have a dict of their own:
-
-    price      0 ──────────────── floor ──────── best
-    `far`      ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒                       any number of levels
-    `near`                        ░░░░░░░░░░░░░░░       1 to 400 levels
-    a change   is compared with the floor, and touches one of the two dicts
-
-Most changes fall near the best, into the small dict. Only where the best price itself was deleted is the
-next best looked for, among the near levels. Where those grow few or many, levels move between the two,
-as a rule within 1 ms for 30,000; in a captured minute of the real feed that never happens. Prices of asks
-are negated, so that on both sides the best is the greatest.
+How a side meets them is in `side`.
 """
 
 import math
 import reprlib
-from collections.abc import Iterable
 from decimal import Context, Decimal
-from heapq import nlargest
 from typing import Any, Self
 
 import msgspec
 
-from orderbook.coinbase.messages import MAX_LEVELS, Change, L2Update, Message, Snapshot, seconds
+from orderbook.coinbase.messages import MAX_LEVELS, L2Update, Message, Snapshot, seconds
+from orderbook.side import Side
 
 REPEATED = 60.0  # seconds that a renewed connection may be behind; more is a clock gone wrong
 
@@ -74,90 +62,6 @@ class OversizedBook(msgspec.Struct, frozen=True, gc=False):
 Summary = OrderBookSummary | CrossedBook | OversizedBook | None  # what a book answers after a message
 
 
-class _Side:
-    """One side of a book, sizes by price; see the head of this file. No other class writes to it."""
-
-    __slots__ = ("best", "far", "floor", "kept", "most", "near")
-
-    def __init__(self, sizes: dict[float, float], kept: int) -> None:
-        self.kept = kept  # how many levels come near at a time, where there are so many
-        self.most = 4 * kept  # how many may be near
-        self.near: dict[float, float] = {}
-        self.far = sizes
-        self.best = self.floor = -math.inf
-        self._settle()
-
-    def __len__(self) -> int:
-        return len(self.near) + len(self.far)
-
-    @staticmethod
-    def apply(changes: Iterable[Change], bids: "_Side", asks: "_Side") -> None:
-        """Apply an update's changes, in any order of sides.
-
-        One loop for both: a call for each side's share makes a whole update 7 % slower.
-        """
-        for change in changes:
-            size = change.size
-            if change.side == "buy":
-                side, price = bids, change.price
-            else:
-                side, price = asks, -change.price
-            if price >= side.floor:
-                if size:
-                    side.near[price] = size
-                    if price > side.best:
-                        side.best = price
-                else:
-                    side.near.pop(price, None)
-            elif size:
-                side.far[price] = size
-            else:
-                side.far.pop(price, None)
-        for side in (bids, asks):
-            if side.best not in side.near or len(side.near) > side.most:
-                side._settle()
-
-    def _settle(self) -> None:
-        """Move levels where few or many are near, and find the best price."""
-        near, far, kept = self.near, self.far, self.kept
-        if len(near) > self.most:
-            best_first = sorted(near, reverse=True)
-            far.update((price, near[price]) for price in best_first[kept:])
-            self.near = {price: near[price] for price in best_first[:kept]}
-            self.floor = best_first[kept - 1]
-        elif far and len(near) <= kept // 4:
-            moving = nlargest(kept - len(near), far)
-            near.update((price, far.pop(price)) for price in moving)
-            self.floor = moving[-1]
-        self.best = max(self.near, default=-math.inf)
-
-    def best_first(self, levels: int) -> list[tuple[float, float]]:
-        """Up to so many levels, as (price, size); under 15 µs where as many are near, else O(n)."""
-        near, far = self.near, self.far
-        listed = [(abs(price), near[price]) for price in sorted(near, reverse=True)[:levels]]
-        if levels > len(near):
-            listed += [(abs(price), far[price]) for price in nlargest(levels - len(near), far)]
-        return listed
-
-    def copy(self) -> "_Side":
-        """A side with dicts of its own; where deletes have left many gaps in a dict, its copy has none."""
-        copy = _Side({}, self.kept)
-        copy.near, copy.far = self.near.copy(), self.far.copy()
-        copy.best, copy.floor = self.best, self.floor
-        return copy
-
-    def check(self) -> None:
-        """Assert what holds between messages; O(n)."""
-        near, far = self.near, self.far
-        assert self.best == max(near | far, default=-math.inf), "the best is not the best"
-        assert all(price >= self.floor for price in near), "a level that is not near"
-        assert all(price < self.floor for price in far), "a level that is not far"
-        assert near or not far, "no level near"
-        assert len(near) <= self.most, "too many near"
-        for price, size in (near | far).items():
-            assert price and math.isfinite(price) and size > 0, f"not a level: {price}, {size}"
-
-
 class OrderBookState:
     """The book of one product, plain data: picklable, and cheap to deep-copy.
 
@@ -168,7 +72,7 @@ class OrderBookState:
     def __init__(self, kept: int = 100) -> None:
         self.changes = 0
         self._kept = kept
-        self._bids, self._asks = _Side({}, kept), _Side({}, kept)
+        self._bids, self._asks = Side({}, kept), Side({}, kept)
         self._shared = False  # the sides, with a copy
         self._synced = False  # no snapshot yet: changes have nothing to change
         self._crossings = 0
@@ -195,7 +99,7 @@ class OrderBookState:
             if self._shared:
                 self._bids, self._asks, self._shared = self._bids.copy(), self._asks.copy(), False
             self.changes += len(message.changes)
-            _Side.apply(message.changes, self._bids, self._asks)
+            Side.apply(message.changes, self._bids, self._asks)
             if self._known_until is not None and not 0 <= _ahead(self._known_until, message) < REPEATED:
                 self._known_until = None
             self._time = message.time
@@ -211,7 +115,7 @@ class OrderBookState:
     def _replace(self, snapshot: Snapshot) -> None:
         bids = {level.price: level.size for level in snapshot.bids}
         asks = {-level.price: level.size for level in snapshot.asks}
-        self._bids, self._asks = (_Side(_without_zeros(sizes), self._kept) for sizes in (bids, asks))
+        self._bids, self._asks = (Side(_without_zeros(sizes), self._kept) for sizes in (bids, asks))
         self._shared, self._synced, self._summary = False, True, None
         until = seconds(self._time) if self._known_until is None else self._known_until
         self._known_until = until if 0 < _ahead(until, snapshot) < REPEATED else None
@@ -222,7 +126,7 @@ class OrderBookState:
         bid, ask = bids.best, -asks.best
         if len(bids.far) > MAX_LEVELS or len(asks.far) > MAX_LEVELS:
             self._summary = OversizedBook(*self.levels())
-            self._bids, self._asks, self._synced = _Side({}, self._kept), _Side({}, self._kept), False
+            self._bids, self._asks, self._synced = Side({}, self._kept), Side({}, self._kept), False
         elif not bids.near or not asks.near:
             self._summary = None
         elif bid >= ask:

@@ -1,6 +1,6 @@
-"""Clock of the machine."""
+"""Housekeeping of a live run: the clock of the machine."""
 
-from orderbook.clock import MachineClock
+from orderbook.housekeeping import MachineClock
 from tests.support.clock import Clock
 
 
