@@ -21,6 +21,7 @@ from orderbook.coinbase import exchange
 from orderbook.feed.errors import FeedError, Unreachable, escaped
 from orderbook.feed.limiter import Limiter
 from orderbook.feed.troubles import Troubles
+from orderbook.settings import shown
 
 CLOSE_TIMEOUT = 0.5  # seconds; a run must end within one
 HAPPY_EYEBALLS_DELAY = 0.25  # seconds until the next of several addresses is tried too, as RFC 8305 has it
@@ -104,7 +105,7 @@ class _Redirected(Exception):
     """The exchange answers with another address."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(f"redirected to {url}")
+        super().__init__(f"redirected to {shown(url)}")
         self.url = url
 
 
@@ -121,14 +122,14 @@ async def open_websocket(policy: Policy, open_timeout: float) -> Websocket:
     through = ""
     try:
         if policy.proxy:
-            through = f" through the proxy {policy.proxy}"
+            through = f" through the proxy {shown(policy.proxy)}"
         try:
             return await _open(policy, policy.url, open_timeout)
         except _Redirected as redirected:
             return await _open(policy, redirected.url, open_timeout)
     except (OSError, WebSocketException, ValueError, ImportError, _Redirected) as error:
         # ValueError: a redirect or a proxy with an address that is none; ImportError: a SOCKS proxy.
-        raise Unreachable(f"no connection to {policy.url}{through}: {escaped(error)}") from error
+        raise Unreachable(f"no connection to {shown(policy.url)}{through}: {escaped(error)}") from error
 
 
 async def _open(policy: Policy, url: str, open_timeout: float) -> Websocket:

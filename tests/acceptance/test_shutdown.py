@@ -14,6 +14,7 @@ from tests.support.processes import by_product, cluster, run, start
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "4"])
 WAITING = "tests.support.waiting_for_shutdown"
+REPLAY = "dataflow:replay('tests/recordings')"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,14 @@ def test_second_sigint_exits_at_once(first: signal.Signals) -> None:
         process.interrupt(signal.SIGINT)
         finished = process.wait()
     assert (finished.code, finished.lines) == (130, ["ready"])
+
+
+def test_stderr_that_takes_nothing() -> None:
+    """A replay whose log can't be written exits with 0 all the same."""
+    with open("/dev/full", "w") as full, start([REPLAY], {"PYTHONUNBUFFERED": ""}, stderr=full) as process:
+        finished = process.wait()
+    assert finished.code == 0
+    assert finished.lines
 
 
 def test_engine_that_stands_still() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import re
+import socket
 import time
 from contextlib import aclosing
 
@@ -293,16 +295,26 @@ def test_redirect_to_no_address(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("proxy", "reason"), [("socks5://127.0.0.1:9", "python-socks"), ("http://[x", "IPv6"), ("ftp://x", "ftp")]
+    ("proxy", "reason"),
+    [
+        ("socks5://127.0.0.1:9", "python-socks"),
+        ("http://[x", "IPv6"),
+        ("ftp://x", "ftp"),
+        ("http://me:secret@{refusing}", "through the proxy http://{refusing}: .*Connect call failed"),
+    ],
 )
 def test_proxy_that_cannot_be_used(proxy: str, reason: str) -> None:
     """A proxy of the environment that can't be used is logged as the reason why there is no connection."""
-    with Exchange(PRODUCTS) as exchange:
-        with start(["dataflow:flow"], settings(exchange) | {"http_proxy": proxy}) as process:
+    with Exchange(PRODUCTS) as exchange, socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # and doesn't listen
+        refusing = f"127.0.0.1:{held.getsockname()[1]}"
+        env = settings(exchange) | {"http_proxy": proxy.format(refusing=refusing)}
+        with start(["dataflow:flow"], env) as process:
             line = process.stderr.wait_for("no connection to ")
             process.interrupt()
             assert process.wait().code == 0
-        assert reason in line
+        assert re.search(reason.format(refusing=refusing), line)
+        assert "secret" not in line
         assert exchange.attempts == []
 
 
