@@ -1,9 +1,10 @@
 """Soak: a long run with faults, `python -m tests.stress.soak --minutes 30`.
 
-Many products share a few connections, over wss, and a random fault happens to one of them each second, but
-for a calm last minute. Every line is judged as it is printed (see `witness`); at the end every book must be
-the exchange's, the recording of the run must print the same lines again, connects and requests must have
-stayed below the exchange's limit, and the process must not have grown. Exits with 1 if anything was wrong.
+Many products share a few connections, over wss, which are renewed each minute; a random fault happens to
+one of them each second, and the reader of stdout stops now and then, but for a calm last minute. Every line
+is judged as it is printed (see `witness`), and a renewal must lose none; at the end every book must be the
+exchange's, the recording of the run must print the same lines again, connects and requests must have stayed
+below the exchange's limit, and the process must not have grown. Exits with 1 if anything was wrong.
 """
 
 import argparse
@@ -32,7 +33,8 @@ from tests.support.waiting import wait_until
 from tests.support.witness import Subscription, Witness, subscription_of
 
 CALM = 60.0  # seconds without faults at the end
-LOST_FOR = 2.0  # seconds for which lines may come of a book after it lost an update
+STOPS_EVERY, STOP = 60.0, 3.0  # seconds: now and then the reader of stdout stops for less than `stale_after`
+LOST_FOR = 2.0 + STOP  # seconds for which lines may come of a book after it lost an update
 LEFT_ALONE = 60.0  # seconds for which a product may be unsubscribed, as one that is crossed too often
 SETTLING = 300.0  # seconds until memory must be flat
 EVERY = 10.0  # seconds between two looks at the process
@@ -64,6 +66,7 @@ class Judge:
         self.witnesses = {product: Witness(product) for product in products}
         self.tapes: dict[str, Tape] = defaultdict(Tape)
         self.counts: Counter[str] = Counter()
+        self.stops = True  # whether the reader stops now and then
         self._begun: dict[str, dict[Subscription, float]] = defaultdict(dict)
 
     def sent(self, product: str, sent: Sent) -> None:
@@ -74,9 +77,13 @@ class Judge:
         self.witnesses[product].sent(sent)
 
     def receive(self, reader: int) -> None:
-        """Read and judge all lines of a pipe."""
+        """Read and judge all lines of a pipe, with stops."""
+        next_stop = time.monotonic() + STOPS_EVERY
         with open(reader, encoding="utf-8") as lines:
             for line in map(str.rstrip, lines):
+                if self.stops and time.monotonic() > next_stop:
+                    time.sleep(STOP)
+                    next_stop = time.monotonic() + STOPS_EVERY
                 product = line.split("'", 2)[1]
                 self.witnesses[product].receive(line)
                 self.tapes[product].add(line)
@@ -143,6 +150,7 @@ def run(options: argparse.Namespace, listed: list[str], judge: Judge, folder: Pa
             while (now := time.monotonic() - began) < seconds:
                 if now > seconds - min(CALM, seconds / 3):
                     exchange.calm()
+                    judge.stops = False
                 time.sleep(min(EVERY, seconds / 10))
                 figures.append((time.monotonic() - began, usage(process.pid)))
                 if len(figures) % 6 == 0:
