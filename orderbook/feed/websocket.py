@@ -26,7 +26,7 @@ from orderbook.settings import shown
 CLOSE_TIMEOUT = 0.5  # seconds; a run must end within one
 HAPPY_EYEBALLS_DELAY = 0.25  # seconds until the next of several addresses is tried too, as RFC 8305 has it
 MAX_OPEN_TIMEOUT = 60.0  # seconds
-MAX_UNREAD = 2**20  # bytes that may wait for the exchange to read them; requests and pongs are small
+MAX_UNREAD = 2**18  # bytes that may wait for the exchange to read them; requests and pongs are small
 
 
 def reconnect_delays() -> Generator[float]:

@@ -228,20 +228,6 @@ broken("half_a_close_code", b"\x88\x01x", "A close frame has half a code, and th
 broken("not_deflated", b"\xc1\x02\xff\xff", "A frame can't be inflated, and the socket stays open.")
 
 
-@fault(Stream, replaces="connection", seconds=30)
-async def pings_without_reads(stream: Stream) -> None:
-    """Pings come without end, and what the client sends is not read."""
-    transport, loop = stream.connection.socket.transport, asyncio.get_running_loop()
-    end = loop.time() + stream.seconds
-    write(stream, b"")
-    transport.pause_reading()
-    while not transport.is_closing() and loop.time() < end:
-        if transport.get_write_buffer_size() < 2**18:
-            transport.write((b"\x89\x7d" + b"x" * 125) * 500)
-        await asyncio.sleep(0.005)
-    transport.abort()
-
-
 @fault(Stream, replaces="connection")
 async def silence_without_heartbeats(stream: Stream) -> None:
     """Nothing more is ever sent on the connection, which stays open."""
@@ -336,8 +322,11 @@ async def drain(venue: Venue, connection: Connection, piece: int, end: float) ->
 
     async def trickle(frame: bytes) -> AsyncIterator[bytes]:
         for start in range(0, len(frame), piece):
+            if loop.time() >= end:
+                yield frame[start:]
+                return
             yield frame[start : start + piece]
-            await asyncio.sleep(PIECES_EVERY if loop.time() < end else 0)
+            await asyncio.sleep(PIECES_EVERY)
 
     try:
         while backlog or loop.time() < end:

@@ -50,6 +50,22 @@ def nested(product: str, bid_price: float) -> bytes:
     return lie(product, bid_price)[:-1] + b',"x":' + b"[" * 2_000 + b"]" * 2_000 + b"}"
 
 
+def key_twice(product: str, bid_price: float) -> bytes:
+    """An update that has its changes twice."""
+    frame = lie(product, bid_price)
+    return frame.replace(b'"time"', b'"changes":[],"time"')
+
+
+def not_utf8(product: str, bid_price: float) -> bytes:
+    """An update with a field that is not UTF-8."""
+    return lie(product, bid_price)[:-1] + b',"x":"\xff"}'
+
+
+def too_many_changes(product: str, bid_price: float) -> bytes:
+    """An update of more changes than any real one has, which deflates to next to nothing."""
+    return lie(product, bid_price, *['["sell","7.00","0"]'] * 60_000)
+
+
 def impossible(price: str, size: str) -> Lie:
     """Updates with such a level."""
 
@@ -62,6 +78,7 @@ def impossible(price: str, size: str) -> Lie:
 
 LIES: dict[str, Lie] = {
     **{frame.__name__: frame for frame in (not_json, cut, wrong_shape, wrong_side, other_product, nested)},
+    **{frame.__name__: frame for frame in (key_twice, not_utf8, too_many_changes)},
     "price_nan": impossible("NaN", "1.00000000"),
     "price_infinite": impossible("Infinity", "1.00000000"),
     "price_zero": impossible("0.00", "1.00000000"),

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 GREATEST = 1e300
+MOST_CHANGES = 50_000  # of a message; a real one has 3,000
 
 
 class Top(NamedTuple):
@@ -56,6 +57,8 @@ class Oracle:
                 self.bids = {price: size for price, size in bids.items() if size}
                 self.asks = {price: size for price, size in asks.items() if size}
                 self.live = True
+            elif len(message["changes"]) > MOST_CHANGES:
+                raise ValueError(f"{self.product_id}: {len(message['changes'])} changes")
             else:
                 changes = [
                     ({"buy": self.bids, "sell": self.asks}[side], number(p, 5e-324), number(s))
@@ -91,12 +94,19 @@ class Oracle:
 def decoded(frame: bytes) -> dict[str, Any]:
     """The frame as a dict with a `type`; `ValueError` if it isn't one."""
     try:
-        message = json.loads(frame)
+        message = json.loads(frame, object_pairs_hook=each_once)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ValueError(f"not a message: {frame[:80]!r}")
     return message
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict; `ValueError` where a key is there twice."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"a key is there twice: {pairs[:9]}")
+    return dict(pairs)
 
 
 def number(text: str, least: float = 0.0) -> float:
