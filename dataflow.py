@@ -131,7 +131,7 @@ def live(
     op.output("out", wide, lines)
     wrong = op.filter("wrong", books, is_wrong)
     op.output("resync", wrong, ResyncSink(source, chosen.crossed_after))
-    _start(shutdown, lines, metrics, background=lambda: keep_house(metrics.summary))
+    _start(shutdown, lines, metrics, source.close, lambda: keep_house(metrics.summary))
     return dataflow
 
 

@@ -79,6 +79,7 @@ class OrderBookState:
         self._summary: Summary = None
         self._time: str | None = None  # of the last message that changed the book
         self._known_until: float | None = None  # while the book repeats what it was, in seconds since 1970
+        self._has_odd_time = False  # the last message that repeats
 
     @property
     def repeats(self) -> bool:
@@ -100,9 +101,10 @@ class OrderBookState:
                 self._bids, self._asks, self._shared = self._bids.copy(), self._asks.copy(), False
             self.changes += len(message.changes)
             Side.apply(message.changes, self._bids, self._asks)
-            if self._known_until is not None and not 0 <= _ahead(self._known_until, message) < REPEATED:
-                self._known_until = None
-            self._time = message.time
+            if self._known_until is not None:
+                self._go_on_from(self._known_until, message)
+            if message.time and (self._time is None or message.time > self._time):
+                self._time = message.time
         elif type(message) is Snapshot:
             self._replace(message)
         elif isinstance(message, Message):
@@ -118,8 +120,16 @@ class OrderBookState:
         self._bids, self._asks = (Side(_without_zeros(sizes), self._kept) for sizes in (bids, asks))
         self._shared, self._synced, self._summary = False, True, None
         until = seconds(self._time) if self._known_until is None else self._known_until
-        self._known_until = until if 0 < _ahead(until, snapshot) < REPEATED else None
+        self._known_until = until if 0 <= _ahead(until, snapshot) < REPEATED else None
+        self._has_odd_time = False
         self._time = snapshot.time
+
+    def _go_on_from(self, until: float, update: L2Update) -> None:
+        """End the repeating at an update that is newer, or at the second in a row whose time says nothing."""
+        ahead = _ahead(until, update)
+        was_odd, self._has_odd_time = self._has_odd_time, not ahead < REPEATED
+        if ahead < 0 or (was_odd and self._has_odd_time):
+            self._known_until = None
 
     def _judge(self) -> None:
         bids, asks, before = self._bids, self._asks, self._summary

@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
-POLL_TIMEOUT = 0.8  # seconds from a signal until a partition must have been polled; it is each millisecond
+POLL_TIMEOUT = 0.6  # seconds from a signal until a partition must have been polled; it is each millisecond
 
 
 def logged(function: Callable[[*Ts], R]) -> Callable[[*Ts], R]:

@@ -23,11 +23,17 @@ class Feed:
         self._policy = policy
         self._connection: Connection | None = None
         self._closing: asyncio.Task[None] | None = None
+        self.repeats = False  # while messages are handed on that a renewal has kept
 
     def resync(self, product_id: str, since: float, why: str) -> None:
         """Subscribe a product anew whose book has been wrong `since` a time of the monotonic clock."""
         if self._connection:
             self._connection.resync(product_id, since, why)
+
+    def resubscribe(self, product_id: str, since: float, why: str) -> None:
+        """Subscribe a product anew for a snapshot that is wanted `since` a time of the monotonic clock."""
+        if self._connection:
+            self._connection.resubscribe(product_id, since, why)
 
     async def ws_agen(self) -> AsyncGenerator[tuple[Message, bytes]]:
         """Yield each message of the products, with the frame that it came in.
@@ -46,13 +52,24 @@ class Feed:
                 connection = self._connection = Connection(self.session, policy.requests, websocket)
                 del websocket
                 renewal = Renewal(self.session, policy)
-                while message := await connection.receive():
-                    yield message
-                    if renewal.is_complete(message[0]):
-                        connection, messages = await self._take_over(renewal, connection)
-                        renewal = Renewal(self.session, policy)
-                        for message in messages:
-                            yield message
+                while True:
+                    try:
+                        message = await connection.receive()
+                    except FeedError:
+                        if not renewal.is_live:
+                            raise
+                    else:
+                        if message is None:
+                            break
+                        yield message
+                        if not renewal.is_complete(message[0]):
+                            continue
+                    connection, messages = await self._take_over(renewal, connection)
+                    renewal = Renewal(self.session, policy)
+                    self.repeats = True
+                    for message in messages:
+                        yield message
+                    self.repeats = False
             except FeedError as error:
                 if self.session.synced:
                     delays = policy.reconnect_delays()
@@ -60,10 +77,8 @@ class Feed:
                 self.session.disconnected(error)
                 policy.troubles.report(self.session.product_ids, error, delay)
             finally:
-                if renewal:
-                    await renewal.stop()
+                await self._disconnect(renewal)
                 connection = renewal = None
-                await self._disconnect()
             _collect()
             await asyncio.sleep(delay)
 
@@ -80,13 +95,13 @@ class Feed:
         self._closing = asyncio.create_task(_close(old))
         return connection, messages
 
-    async def _disconnect(self) -> None:
+    async def _disconnect(self, renewal: Renewal | None) -> None:
+        """End all that there is at the same time, so within one `CLOSE_TIMEOUT`."""
         connection, self._connection = self._connection, None
         closing, self._closing = self._closing, None
-        if closing:
-            await closing
-        if connection:
-            await connection.close()
+        ends = [connection.close()] if connection else []
+        ends += [renewal.stop()] if renewal else []
+        await asyncio.gather(*ends, *([closing] if closing else []))
 
 
 async def _close(connection: Connection) -> None:

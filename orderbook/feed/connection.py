@@ -62,6 +62,11 @@ class Connection:
         else:
             self._has_request.set()
 
+    def resubscribe(self, product_id: str, since: float, why: str) -> None:
+        """Subscribe a product anew; see `Session.resubscribe`."""
+        self.session.resubscribe(product_id, since, why)
+        self._has_request.set()
+
     def _give_up(self, error: Exception) -> None:
         """Have `receive` raise the error: at once, or when a connection that still speaks is closed."""
         self._error = error

@@ -30,6 +30,14 @@ class Product:
         self.due, self.exists = other.due, other.exists
         self._resyncs, self._trusted_from = other._resyncs, other._trusted_from
 
+    def succeed(self, old: "Product") -> None:
+        """Go on in the place of the same product on the connection before, with its counts and history."""
+        old.stats.add(self.stats)
+        self.stats = old.stats
+        self.exists = self.exists or old.exists
+        self._resyncs = max(self._resyncs, old._resyncs)
+        self._trusted_from = max(self._trusted_from, old._trusted_from)
+
     def connected(self, now: float) -> bool:
         """A connection was made; returns whether the product is to be subscribed on it."""
         self.stats.connects += 1

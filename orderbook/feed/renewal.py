@@ -17,8 +17,8 @@ class Renewal:
 
     Made in the event loop that it belongs to. What comes on the new connection is kept. It takes over once
     all products that are live are live there too, and the present one has brought what their snapshots
-    contain: so no update is missing. Of those that came on both, `OrderBookState.update` knows by their
-    times which the book has had.
+    contain, so that no update is missing. A quiet product brings nothing, so that is waited for `CATCH_UP`
+    seconds at most. Of what came on both, `OrderBookState.update` knows by the times what the book has had.
     """
 
     def __init__(self, session: Session, policy: Policy) -> None:
@@ -32,6 +32,11 @@ class Renewal:
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run())
 
+    @property
+    def is_live(self) -> bool:
+        """Whether all products that are live are live on the new connection too."""
+        return self._connection is not None and self._session.live <= self._connection.session.live
+
     def is_complete(self, message: Message) -> bool:
         """Whether the new connection can take over, after this message of the present one."""
         if self._task.done():
@@ -39,14 +44,15 @@ class Renewal:
         if self._connection is None:
             return False
         if type(message) is not Heartbeat:
-            self._reached[message.product_id] = seconds(message.time) or 0.0
-        live = self._session.live
-        if not live <= self._connection.session.live:
+            reached = self._reached.get(message.product_id, 0.0)
+            self._reached[message.product_id] = max(reached, seconds(message.time) or 0.0)
+        if not self.is_live:
             return False
         now = self._loop.time()
         self._all_live_at = min(self._all_live_at, now)
         return now >= self._all_live_at + CATCH_UP or all(
-            self._reached.get(product_id, 0.0) >= self._snapshots[product_id] for product_id in live
+            self._reached.get(product_id, 0.0) >= self._snapshots[product_id]
+            for product_id in self._session.live
         )
 
     async def take_over(self) -> tuple[Connection, list[tuple[Message, bytes]]]:
@@ -59,8 +65,10 @@ class Renewal:
     async def stop(self) -> None:
         """Give it up: the present connection has ended."""
         self._task.cancel()
-        await asyncio.wait([self._task])
-        await self._drop()
+        try:
+            await asyncio.wait([self._task])
+        finally:
+            await self._drop()
 
     async def _run(self) -> None:
         policy, session = self._policy, self._session

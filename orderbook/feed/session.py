@@ -6,9 +6,9 @@ Frames and times of the monotonic clock come in; messages, requests and errors g
                         ▲ ╰──────────▶ check(), when `deadline` has passed ──╯
                         ╰─ resync(product)     `renewal` has passed ─▶ successor() … hand_over()
 
-What can't be trusted is not repaired. An error that `receive`, `check` or `resync` raises is about the
-connection, which is to be replaced. Where it is about one product alone, that product is unsubscribed and
-subscribed anew on the same connection, and its messages are dropped until its new snapshot.
+What can't be trusted is not repaired. An error that is raised is about the connection, which is to be
+replaced. Where it is about one product alone, that product is unsubscribed and subscribed anew on the same
+connection, and its messages are dropped until its new snapshot.
 
 One that needs a snapshot again within `RESYNC_WINDOW` is not helped by that, so the connection is replaced.
 Where that doesn't help either, as in an auction, in which a book is rightly crossed, the product is
@@ -60,6 +60,7 @@ class Session:
         self._to_unsubscribe: list[str] = []
         self._to_subscribe: list[list[str]] = []
         self._pending: list[str] = []  # of the one subscribe that is not answered yet
+        self._unacknowledged = 0  # requests
 
     @property
     def product_ids(self) -> list[str]:
@@ -103,10 +104,12 @@ class Session:
             self._silence.start(now)
         if self._to_unsubscribe:
             product_ids, self._to_unsubscribe = self._to_unsubscribe, []
+            self._unacknowledged += 1
             return exchange.unsubscribe(product_ids)
         if not self.has_request:
             return None
         self._pending = self._to_subscribe.pop(0)
+        self._unacknowledged += 1
         for product_id in self._pending:
             self._products[product_id].asked = now
         return exchange.subscribe(self._pending)
@@ -161,6 +164,9 @@ class Session:
             raise Rejected(f"frame rejected: it acknowledges {strange[0][:100]!r}, which was not asked for")
         if listed.issuperset(self._pending):
             self._pending = []
+        self._unacknowledged = max(0, self._unacknowledged - 1)
+        if self._unacknowledged:  # it may have been sent before the exchange knew of a request
+            return
         for product in self._products.values():
             if product.product_id in listed:
                 product.listed = product.subscribed  # it may be unsubscribed by now
@@ -171,6 +177,7 @@ class Session:
         """Find the products at fault: those that the error names, or by asking for half as many."""
         refused = Refused(f"the exchange answers {error.message[:100]!r}, {error.reason[:100]!r}")
         asked, self._pending = self._pending, []
+        self._unacknowledged = max(0, self._unacknowledged - 1)
         if not asked:
             raise refused
         named = [product_id for product_id in asked if product_id in error.product_ids()]
@@ -239,16 +246,27 @@ class Session:
         if product and product.stats.live and product.snapshot_at <= since:
             self._resync(product, Crossed(why), now)
 
-    def _resync(self, product: Product, error: FeedError, now: float, subscribed: bool = True) -> None:
-        product_id, product.stats.live, product.listed = product.product_id, False, False
-        self._pending = [other for other in self._pending if other != product_id]
-        times = product.resync(now, subscribed)
-        if times == 2:
-            raise type(error)(f"{product_id}: {error}")
-        product.asked = math.inf
-        product.stats.resyncs[error.reason] += 1
+    def resubscribe(self, product_id: str, since: float, why: str) -> None:
+        """Subscribe a product anew whose book is right, for a snapshot that is wanted `since` some time."""
+        product = self._products.get(product_id)
+        if product and product.stats.live and product.snapshot_at <= since:
+            self._end_subscription(product)
+            self._subscribe([product_id])
+            log.info("%s: %s; subscribed anew", product_id, why)
+
+    def _end_subscription(self, product: Product, subscribed: bool = True) -> None:
+        product.stats.live, product.listed, product.asked = False, False, math.inf
+        self._pending = [other for other in self._pending if other != product.product_id]
         if subscribed:
-            self._to_unsubscribe.append(product_id)
+            self._to_unsubscribe.append(product.product_id)
+
+    def _resync(self, product: Product, error: FeedError, now: float, subscribed: bool = True) -> None:
+        product_id, times = product.product_id, product.resync(now, subscribed)
+        if times == 2:
+            product.stats.live = False
+            raise type(error)(f"{product_id}: {error}")
+        self._end_subscription(product, subscribed)
+        product.stats.resyncs[error.reason] += 1
         if times == 1:
             self._subscribe([product_id])
             log.warning("%s: %s; subscribed anew", product_id, error)
@@ -256,10 +274,8 @@ class Session:
             product.leave_alone(now)
             log.warning("%s: %s, again; left alone for %g s", product_id, error, RESYNC_WINDOW)
 
-    # Renewal: the successor is the session of a connection that is made while this one goes on.
-
     def successor(self) -> "Session":
-        """A session of the same products, with counts of its own until this one hands over to it."""
+        """A session for a connection that is made while this one goes on; its counts are its own till then."""
         stats = {product_id: FeedStats() for product_id in self._products}
         successor = Session(self._products, stats, self._timeouts, self._offset)
         for product_id, product in successor._products.items():
@@ -272,16 +288,13 @@ class Session:
         return {product_id for product_id, product in self._products.items() if product.stats.live}
 
     def hand_over(self, successor: "Session", now: float) -> Refresh:
-        """Give history and counts to the successor, which goes on from here; returns what is to be said."""
+        """Have the successor go on in this one's place; returns what is to be logged."""
         for product_id, product in self._products.items():
             product.stats.live = False
             if other := successor._products.get(product_id):
                 product.stats.resyncs[Refresh.reason] += 1
-                product.stats.add(other.stats)
-                other.stats = product.stats
-                other.follow(product)
+                other.succeed(product)
         self._products = {}
-        age, turn = now - self._connected_at, self._offset * self._timeouts.refresh
-        return Refresh(
-            f"renewed after {age:.0f} s: its turn comes {turn:.0f} s into each {self._timeouts.refresh:g} s"
-        )
+        age, refresh = now - self._connected_at, self._timeouts.refresh
+        turn = f"its turn comes {self._offset * refresh:.0f} s into each {refresh:g} s"
+        return Refresh(f"renewed after {age:.0f} s: {turn}")

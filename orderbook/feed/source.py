@@ -72,6 +72,11 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, Message], None]):
         """Have a product subscribed anew; to be called by the worker that has the product's partition."""
         self._workers[product_id].resync(product_id, since, why)
 
+    def close(self) -> None:
+        """Write out what is to be recorded, where the engine has not closed the partitions."""
+        if self._writer:
+            self._writer.close()
+
     def _open_feeds(self, product_ids: Sequence[str]) -> list[Feed]:
         """Feeds for a worker's products, on its share of the connections."""
         share = max(1, self._connections * len(product_ids) // len(self._product_ids))

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from ssl import create_default_context
@@ -11,7 +10,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import backoff
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.frames import Frame
 from websockets.http11 import Request, Response
 from websockets.proxy import get_proxy
@@ -95,10 +94,13 @@ class Websocket(ClientConnection):
 
     async def end(self) -> None:
         """Close it in good order, or within `CLOSE_TIMEOUT` where the other side doesn't take part."""
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.close()
-        self.transport.abort()
+        except TimeoutError:
+            pass
+        finally:
+            self.transport.abort()
 
 
 class _Redirected(Exception):
@@ -113,8 +115,16 @@ class _Connect(connect):
     """A connect that follows no redirect by itself, since each attempt takes a place of the limiter."""
 
     def process_redirect(self, exc: Exception) -> Exception:
-        answer = super().process_redirect(exc)
-        return answer if isinstance(answer, Exception) else _Redirected(answer)
+        try:
+            answer = super().process_redirect(exc)
+        except (ValueError, InvalidURI) as error:
+            answer = error
+        if isinstance(answer, str):
+            return _Redirected(answer)
+        if answer is exc or not isinstance(exc, InvalidStatus):
+            return answer
+        # The library's error has the whole address in it, which may have secrets.
+        return ValueError(f"redirected to {shown(exc.response.headers['Location'])}, which can't be followed")
 
 
 async def open_websocket(policy: Policy, open_timeout: float) -> Websocket:
@@ -129,7 +139,10 @@ async def open_websocket(policy: Policy, open_timeout: float) -> Websocket:
             return await _open(policy, redirected.url, open_timeout)
     except (OSError, WebSocketException, ValueError, ImportError, _Redirected) as error:
         # ValueError: a redirect or a proxy with an address that is none; ImportError: a SOCKS proxy.
-        raise Unreachable(f"no connection to {shown(policy.url)}{through}: {escaped(error)}") from error
+        why = escaped(error)
+        if policy.proxy:  # the library's errors name it as it is
+            why = why.replace(policy.proxy, shown(policy.proxy))
+        raise Unreachable(f"no connection to {shown(policy.url)}{through}: {why}") from error
 
 
 async def _open(policy: Policy, url: str, open_timeout: float) -> Websocket:

@@ -25,6 +25,7 @@ from orderbook.recording.writer import CLOSE_TIMEOUT, Writer
 log = logging.getLogger(__name__)
 
 WATCH_INTERVAL = 0.25  # seconds between two looks at the recordings
+LEAST_TIMEOUT = 0.3  # seconds for the recordings at the end, however long the connections took
 
 
 class Member:
@@ -40,8 +41,8 @@ class Worker:
     """The feeds of a worker's products; `open_feeds` makes them for products that share connections.
 
     `writer` is that of the products' recorders, where there are any. All methods are for the worker's own
-    thread. A product joins before the worker's first poll, as the
-    engine builds all partitions of a worker first; those that join later get connections of their own.
+    thread. A product joins before the worker's first poll, as the engine builds all partitions of a worker
+    first; those that join later get connections of their own.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Worker:
         writer.watch()
         for product_id, recorder in self._recorders.items():
             if (since := recorder.take_request()) is not None:
-                self.resync(product_id, since, "its recording was interrupted")
+                self._feeds[product_id].resubscribe(product_id, since, "its recording was interrupted")
 
     def _run_once(self) -> None:
         self._loop.call_soon(self._loop.stop)
@@ -130,7 +131,8 @@ class Worker:
             async for message, frame in feed.ws_agen():
                 product_id = message.product_id
                 member = self._members[product_id]
-                member.stats.observe_lag(message.time, time.time())
+                if not feed.repeats:
+                    member.stats.observe_lag(message.time, time.time())
                 if member.recorder:
                     member.recorder.write(frame, type(message) is Snapshot)
                 self._arrived.append((product_id, message))
@@ -149,7 +151,8 @@ class Worker:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
         if self._writer:
-            self._writer.close(self._recorders.values(), began + CLOSE_TIMEOUT - time.monotonic())
+            left = began + CLOSE_TIMEOUT - time.monotonic()
+            self._writer.close(self._recorders.values(), max(left, LEAST_TIMEOUT))
 
 
 class _Selector(selectors.DefaultSelector):

@@ -26,6 +26,7 @@ class Backlog:
         self._clock = clock
         self._chunks: deque[tuple[float, bytes]] = deque()
         self._since = 0.0  # when the first line came to wait, of those that the next line of the log is about
+        self._until = 0.0  # when the reader had caught up
         self._unlogged = 0
         self._quiet_until = -math.inf
 
@@ -57,8 +58,13 @@ class Backlog:
 
     def caught_up(self) -> None:
         """The reader has taken all that waited; the next lines are of the present."""
+        self._until = self._clock()
+        self.log_drops()
+
+    def log_drops(self) -> None:
+        """Log what was dropped, unless that was done a moment ago, or more may follow."""
         now = self._clock()
-        if self._unlogged and now >= self._quiet_until:
+        if self._unlogged and not self._chunks and now >= self._quiet_until:
             self._log_drops("lines are of the present again")
             self._quiet_until = now + LOG_INTERVAL
 
@@ -68,6 +74,7 @@ class Backlog:
         self._chunks.clear()
         self.dropped += left
         if self._unlogged:
+            self._until = self._clock()
             self._log_drops("the run ends")
         if left:
             log.warning(f"stdout is not read: {left:,} lines that wait for it are given up, the run ends")
@@ -84,7 +91,7 @@ class Backlog:
             self.dropped += lines
 
     def _log_drops(self, what_follows: str) -> None:
-        seconds = self._clock() - self._since
+        seconds = self._until - self._since
         log.warning(
             f"stdout was not read for {seconds:.1f} s: {self._unlogged:,} lines were dropped that had waited "
             f"for {self._stale_after:g} s; {what_follows}"

@@ -11,14 +11,13 @@ log = logging.getLogger(__name__)
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 CAPACITY = 5_000  # records that wait for the reader of stderr
-FLUSH_TIMEOUT = (
-    0.2  # seconds for which an exit waits for a reader that takes nothing; thrice where it takes some
-)
+FLUSH_TIMEOUT = 0.2  # seconds that an exit waits for a reader that takes nothing; thrice for others
 
 
 def start() -> None:
     """Log all from INFO on to stderr; where stderr is closed, nowhere."""
     logging.root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
     logging.root.addHandler(logging.NullHandler() if sys.stderr is None else LogHandler(sys.stderr.fileno()))
 
 

@@ -12,7 +12,7 @@ import stat
 import threading
 from contextlib import suppress
 
-from orderbook.output.backlog import Backlog
+from orderbook.output.backlog import LOG_INTERVAL, Backlog
 from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,9 @@ class LineWriter:
         poll = _poll(self._descriptor)  # a poll object serves one thread at a time
         while not self._stopped:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting(backlog))
+                if not self._changed.wait_for(lambda: self._waiting(backlog), LOG_INTERVAL):
+                    backlog.log_drops()
+                    continue
             poll.poll()
             with self._lock:
                 if self._stopped:

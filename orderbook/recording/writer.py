@@ -11,6 +11,7 @@ from pathlib import Path
 from orderbook.recording.backlog import LIMIT, Backlog
 from orderbook.recording.file import Changed, RecordingFile
 from orderbook.recording.recorder import Recorder
+from orderbook.shutdown import logged
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class Writer:
             self._slow = began
             log.warning("the disk has not answered for %.0f s; what comes waits in memory", seconds)
 
+    @logged
     def _run(self) -> None:
         while True:
             self._hurry.wait(self._interval)

@@ -260,6 +260,25 @@ def test_renewal_that_fails(faults: list[str]) -> None:
     asyncio.run(scenario())
 
 
+def test_connection_is_lost_in_a_renewal() -> None:
+    """Where the old connection is lost and the new one has all snapshots, it goes on with that at once."""
+
+    async def scenario() -> None:
+        with Exchange(PRODUCTS, rate=100, levels=50) as exchange:
+            timeouts = Timeouts(stale_after=3.0, refresh=2.0)
+            offset = time.monotonic() / 2.0 % 1  # due in as many seconds
+            async with receiver(exchange.url, *PRODUCTS, timeouts=timeouts, offset=offset) as client:
+                await until(lambda: is_live(exchange, *PRODUCTS))
+                exchange.fault("silence_without_heartbeats", FAULTY)
+                await until(lambda: client.lost)
+                assert client.lost[0].kind is Refresh
+                count = len(client.messages)
+                await until(lambda: len(client.messages) > count + 100)
+            assert len(exchange.attempts) == 2
+
+    asyncio.run(scenario())
+
+
 def test_no_time_at_all() -> None:
     """A connection that is stale as soon as it is made is given up like any other."""
 
@@ -272,7 +291,9 @@ def test_no_time_at_all() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("address", ["ws://127.0.0.1:99999/", "http://[x", f"ws://{'x' * 80}/"])
+@pytest.mark.parametrize(
+    "address", ["ws://127.0.0.1:99999/", "http://[x", f"ws://{'x' * 80}/", "http://u:secret@h/?k=secret"]
+)
 def test_redirect_to_no_address(address: str) -> None:
     """A redirect to an address that is none is retried, as any other failure to connect."""
 
@@ -290,6 +311,7 @@ def test_redirect_to_no_address(address: str) -> None:
             assert all(
                 len(lost.text) > len(f"no connection to ws://127.0.0.1:{port}: ") for lost in client.lost
             )
+            assert "secret" not in client.lost[0].text
 
     asyncio.run(scenario())
 

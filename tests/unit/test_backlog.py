@@ -94,3 +94,18 @@ def test_giving_up(caplog: pytest.LogCaptureFixture) -> None:
     assert ": 2,000 lines that wait for it are given up" in given_up
     backlog.give_up()
     assert len(caplog.records) == 3
+
+
+def test_drops_of_a_short_while_are_logged_later(caplog: pytest.LogCaptureFixture) -> None:
+    """What was dropped a moment after the last line of the log is logged in a while, with its own time."""
+    clock = Clock()
+    backlog = Backlog(1, clock)
+    for _pause in range(2):
+        backlog.append(b"a\n" * 10)
+        clock.now += 2
+        drained(backlog)
+    clock.now += LOG_INTERVAL
+    backlog.log_drops()
+    backlog.log_drops()
+    _begin, _end, second_end = caplog.messages
+    assert "for 2.0 s: 10 lines" in second_end

@@ -42,7 +42,7 @@ TOLD = "10:00:09.5"  # the last that came before the snapshot
     [
         # A renewed connection begins with a snapshot that is older, or newer, than the last update.
         (TOLD, ("10:00:08", False), [("10:00:09", False), ("10:00:09.5", False), ("10:00:10", True)]),
-        (TOLD, ("10:00:09.5", True), [("10:00:10", True)]),
+        (TOLD, ("10:00:09.5", False), [("10:00:10", True)]),
         (TOLD, ("10:00:10", True), [("10:00:11", True)]),
         (TOLD, ("10:00:08", False), [("10:00:10", True), ("10:00:09", True)]),  # later ones are let be
         # A time that is absent, absurd or further away says nothing.
@@ -50,7 +50,8 @@ TOLD = "10:00:09.5"  # the last that came before the snapshot
         ("23:00:00", ("10:00:08", True), [("10:00:09", True)]),
         (None, ("10:00:08", True), [("10:00:09", True)]),
         (TOLD, (None, True), [(None, True)]),
-        (TOLD, ("10:00:08", False), [(None, True)]),
+        (TOLD, ("10:00:08", False), [(None, False), ("10:00:09", False), ("10:00:10", True)]),
+        (TOLD, ("10:00:08", False), [("09:00:00", False), (None, True), ("10:00:09", True)]),
         (TOLD, ("noon", True), [("10:00:09", True)]),
     ],
 )

@@ -2,9 +2,9 @@
 
 A step is `A snapshot` (or update, heartbeat: a frame of product A-USD), `ack A B`, `error REASON`,
 `junk TEXT` (a frame as it stands), `partial` (bytes that complete no frame), `+2.5` (seconds pass, and what
-is due is checked), `A crossed` (its book is, since now) or `A crossed since 2` (2 seconds ago). What comes
-out is `A snapshot` (a message that is handed on), `> subscribe A B` (a request) or `! reason text` (an
-error; a new connection follows at once).
+is due is checked), `A crossed` (its book is, since now), `A crossed since 2` (2 seconds ago) or `A wanted` (a
+snapshot of it is). What comes out is `A snapshot` (a message that is handed on), `> subscribe A B` (a request)
+or `! reason text` (an error; a new connection follows at once).
 """
 
 import json
@@ -59,6 +59,8 @@ class Driven:
                 self.session.check(self.now, self.last_partial)
         elif first == "partial":
             self.last_partial = self.now
+        elif rest == "wanted":
+            self.session.resubscribe(f"{first}-USD", self.now, "its recording was interrupted")
         elif rest.startswith("crossed"):
             since = self.now - float(rest.removeprefix("crossed").removeprefix(" since") or 0)
             self.session.resync(f"{first}-USD", since, "crossed for 2.0 s", self.now)
@@ -301,7 +303,20 @@ TABLE: dict[str, tuple[str, list[str], list[str]]] = {
             *["> unsubscribe A", "> subscribe A", "A snapshot", "! stale no frame for 5 s", "> subscribe A"],
         ],
     ),
+    "a snapshot that is wanted for itself is no sign that the book is wrong": (
+        "A",
+        [*ONE_LIVE, "A wanted", "A update", "A snapshot", "A crossed", "A snapshot", "A wanted"],
+        [*ONE_LIVE_OUT, *[*ANEW, "A snapshot"] * 2, *ANEW],
+    ),
     # Acknowledgements
+    "an acknowledgement from before a request says nothing of it": (
+        "A B",
+        [
+            *[*TWO_LIVE, "A wanted", "A snapshot", "A wanted"],
+            *["ack B", "ack A B", "ack B", "ack A B", "A snapshot", "A update"],
+        ],
+        [*TWO_LIVE_OUT, *ANEW, "A snapshot", *ANEW, "A snapshot", "A update"],
+    ),
     "resyncs of two products within one round trip cost no connection": (
         "A B C",
         [
@@ -427,6 +442,7 @@ def test_renewed_session_hands_over() -> None:
     assert driven.stats["B-USD"].resyncs["refresh"] == 1
     successor.receive(driven.frame("B", "update"), now + 21.0)
     assert (driven.stats["B-USD"].live, driven.stats["B-USD"].last_frame) == (True, now + 21.0)
+    driven.session = successor
     successor.receive(driven.frame("B", "update"), now + 60.0)
     successor.check(now + 60.0)
     assert successor.next_request(now + 60.0) == subscribe(["A-USD"])

@@ -66,6 +66,9 @@ class NumberedFeed(Feed):
     def resync(self, product_id: str, since: float, why: str) -> None:
         self.asked.append(product_id)
 
+    def resubscribe(self, product_id: str, since: float, why: str) -> None:
+        self.asked.append(product_id)
+
 
 class Polled:
     """A worker whose products have feeds in memory, and their partitions."""
