@@ -275,7 +275,7 @@ class Session:
             log.warning("%s: %s, again; left alone for %g s", product_id, error, RESYNC_WINDOW)
 
     def successor(self) -> "Session":
-        """A session for a connection that is made while this one goes on; its counts are its own till then."""
+        """A session for a connection that is made while this one goes on, with counts of its own."""
         stats = {product_id: FeedStats() for product_id in self._products}
         successor = Session(self._products, stats, self._timeouts, self._offset)
         for product_id, product in successor._products.items():

@@ -3,8 +3,8 @@
 A step is `A snapshot` (or update, heartbeat: a frame of product A-USD), `ack A B`, `error REASON`,
 `junk TEXT` (a frame as it stands), `partial` (bytes that complete no frame), `+2.5` (seconds pass, and what
 is due is checked), `A crossed` (its book is, since now), `A crossed since 2` (2 seconds ago) or `A wanted` (a
-snapshot of it is). What comes out is `A snapshot` (a message that is handed on), `> subscribe A B` (a request)
-or `! reason text` (an error; a new connection follows at once).
+snapshot of it is). What comes out is `A snapshot` (a message that is handed on), `> subscribe A B` (a
+request) or `! reason text` (an error; a new connection follows at once).
 """
 
 import json
