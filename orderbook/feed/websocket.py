@@ -5,8 +5,10 @@ import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import ip_address
 from ssl import create_default_context
 from typing import Any
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import backoff
@@ -54,6 +56,20 @@ class Policy:
     def tls(self) -> dict[str, Any]:
         """One TLS context for all connects: to read the system's certificates takes some 20 ms each time."""
         return {"ssl": create_default_context()} if self.url.startswith("wss:") else {}
+
+    @cached_property
+    def eyeballs(self) -> dict[str, Any]:
+        """The delay after which the next address of a host is tried too; an address alone has no other.
+
+        Such an attempt leaves its socket to the garbage collector where it is cancelled (asyncio's doing, in
+        Python 3.11 and 3.12.1).
+        """
+        host = urlsplit(self.proxy or self.url).hostname or ""
+        try:
+            ip_address(host)
+        except ValueError:
+            return {"happy_eyeballs_delay": HAPPY_EYEBALLS_DELAY}
+        return {}
 
     @cached_property
     def proxy(self) -> str | None:
@@ -151,12 +167,12 @@ async def _open(policy: Policy, url: str, open_timeout: float) -> Websocket:
         url,
         create_connection=Websocket,
         proxy=policy.proxy,
-        happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY,
         open_timeout=open_timeout,
         close_timeout=CLOSE_TIMEOUT,
         ping_interval=None,  # the exchange's heartbeats show more: that its market data is alive
         max_size=exchange.MAX_SIZE,
         **policy.tls,
+        **policy.eyeballs,
     )
     assert isinstance(websocket, Websocket)
     return websocket
