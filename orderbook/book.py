@@ -103,7 +103,7 @@ class OrderBookState:
             Side.apply(message.changes, self._bids, self._asks)
             if self._known_until is not None:
                 self._go_on_from(self._known_until, message)
-            if message.time and (self._time is None or message.time > self._time):
+            if message.time and message.time >= "1970":  # the year 1 has been seen
                 self._time = message.time
         elif type(message) is Snapshot:
             self._replace(message)

@@ -32,7 +32,8 @@ def small() -> Iterator[Exchange]:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"tls": True, "tick": 0.05}, {"compression": None, "tick": 0.02}, {"prepared": 5, "tls": True}],
+    # Not over TLS: Python 3.11 can't read and write one TLS socket in two threads, as this client does.
+    [{}, {"tick": 0.05}, {"compression": None, "tick": 0.02}, {"prepared": 5}],
     ids=lambda options: " ".join(options) or "plain",
 )
 def test_whole_feed(options: dict[str, Any]) -> None:
