@@ -50,7 +50,7 @@ class Shutdown:
         self._resumable = resumable
         self._codes: list[int] = []  # a list, since an append needs no lock: a signal handler may append too
         self._at_exit: Callable[[], object] = lambda: None
-        self._checked = threading.Event()  # a partition was told
+        self._checked = threading.Event()  # a partition was polled since the request
         self._exiting = threading.Lock()  # several workers may abandon at once, and one of them exits
 
     @property

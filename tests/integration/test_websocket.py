@@ -17,7 +17,7 @@ from orderbook.feed.limiter import Limiter
 from orderbook.feed.silence import Timeouts
 from orderbook.feed.websocket import Policy, longer, open_websocket
 from tests.exchange import Exchange
-from tests.support.client import NotedTroubles, Receiver, receiver
+from tests.support.client import Lost, NotedTroubles, Receiver, receiver
 from tests.support.waiting import until
 
 PRODUCT = "BTC-EUR"
@@ -118,13 +118,9 @@ def test_broken_protocol(frame: bytes, code: int) -> None:
     async def write_it(websocket: ServerConnection) -> None:
         websocket.transport.write(frame)
 
-    async def scenario() -> None:
-        async with feed_of(write_it) as client:
-            await until(lambda: client.lost)
-            assert client.lost[0].kind is Closed
-            assert f"the connection was closed: sent {code}" in client.lost[0].text
-
-    asyncio.run(scenario())
+    lost = first_lost(write_it)
+    assert lost.kind is Closed
+    assert f"the connection was closed: sent {code}" in lost.text
 
 
 def test_peer_that_closes_and_stays() -> None:
@@ -133,12 +129,7 @@ def test_peer_that_closes_and_stays() -> None:
     async def close(websocket: ServerConnection) -> None:
         websocket.transport.write(b"\x88\x05\x03\xe9bye")
 
-    async def scenario() -> None:
-        async with feed_of(close) as client:
-            await until(lambda: client.lost)
-            assert "received 1001 (going away) bye" in client.lost[0].text
-
-    asyncio.run(scenario())
+    assert "received 1001 (going away) bye" in first_lost(close).text
 
 
 def test_peer_that_pings_and_never_reads() -> None:
@@ -150,12 +141,7 @@ def test_peer_that_pings_and_never_reads() -> None:
             websocket.transport.write((b"\x89\x7d" + b"x" * 125) * 1_000)
             await asyncio.sleep(0.001)
 
-    async def scenario() -> None:
-        async with feed_of(ping) as client:
-            await until(lambda: client.lost)
-            assert "bytes were sent and not read" in client.lost[0].text
-
-    asyncio.run(scenario())
+    assert "bytes were sent and not read" in first_lost(ping).text
 
 
 def test_close_is_bounded() -> None:
@@ -194,6 +180,16 @@ async def feed_of(act: Callable[[ServerConnection], Awaitable[None]]) -> AsyncIt
                 yield client
         finally:
             ended.set()
+
+
+def first_lost(act: Callable[[ServerConnection], Awaitable[None]]) -> Lost:
+    """Why a patient feed gives up the first connection to such a server."""
+
+    async def scenario() -> Lost:
+        async with feed_of(act) as client:
+            return (await until(lambda: client.lost))[0]
+
+    return asyncio.run(scenario())
 
 
 def test_open_timeout_grows() -> None:

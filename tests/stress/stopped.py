@@ -14,13 +14,15 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.exchange import Exchange
 from tests.exchange.connection import Sent
 from tests.support.live import names, settings
 from tests.support.oracle import Oracle
-from tests.support.processes import ROOT, start
+from tests.support.processes import ROOT, Running, start
 from tests.support.usage import usage
 from tests.support.waiting import wait_until
 
@@ -36,7 +38,6 @@ class Reader:
         self.reading, self.writing = os.pipe()
         self.open = threading.Event()
         self.open.set()
-        self.bytes = 0
         self.lines: list[tuple[float, str]] = []
         self._product = f"('{product}'".encode()
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -47,7 +48,6 @@ class Reader:
         with open(self.reading, "rb", buffering=0) as pipe:
             while self.open.wait() and (chunk := pipe.read(2**20)):
                 now = time.monotonic()
-                self.bytes += len(chunk)
                 *lines, rest = (rest + chunk).split(b"\n")
                 self.lines += [(now, line.decode()) for line in lines if line.startswith(self._product)]
 
@@ -67,10 +67,13 @@ class Seen:
             self.lines.append((sent.when, line))
 
 
-def stopped(which: tuple[str, ...], options: argparse.Namespace, folder: Path) -> list[str]:
-    """Run, stop these readers for so long, and read on; what was wrong."""
+@contextmanager
+def live(
+    options: argparse.Namespace, folder: Path, seen: Seen
+) -> Iterator[tuple[Exchange, Running, dict[str, Reader]]]:
+    """A recorded run, once all its products are live, and the readers of its stdout and stderr."""
     listed = names(options.products)
-    seen, readers, wrong = Seen(listed[0]), {name: Reader(listed[0]) for name in ("stdout", "stderr")}, []
+    readers = {name: Reader(listed[0]) for name in ("stdout", "stderr")}
     with Exchange(
         listed, rate=options.rate, levels=200, changes=10, prepared=50, tls=True, on_sent=seen.sent
     ) as exchange:
@@ -80,26 +83,35 @@ def stopped(which: tuple[str, ...], options: argparse.Namespace, folder: Path) -
             for pipe in pipes.values():
                 pipe.close()
             wait_until(lambda: all(map(exchange.live, listed)))
-            time.sleep(2.0)
-            connections, before = len(exchange.connections), usage(process.pid).resident
-            for name in which:
-                readers[name].open.clear()
-            peak, end = 0, time.monotonic() + options.seconds
-            while time.monotonic() < end:
-                time.sleep(0.5)
-                peak = max(peak, usage(process.pid).resident)
-            back = time.monotonic()
-            for name in which:
-                readers[name].open.set()
-            time.sleep(5.0)
-            if len(exchange.connections) > connections:
-                wrong.append(f"{len(exchange.connections) - connections} connections were lost")
-            exchange.pause()
-            time.sleep(2.0)
-            process.interrupt(signal.SIGINT)
-            code = process.wait().code
+            yield exchange, process, readers
         for reader in readers.values():
+            reader.open.set()
             reader.thread.join(10)
+
+
+def stopped(which: tuple[str, ...], options: argparse.Namespace, folder: Path) -> list[str]:
+    """Run, stop these readers for so long, and read on; what was wrong."""
+    listed, wrong = names(options.products), []
+    seen = Seen(listed[0])
+    with live(options, folder, seen) as (exchange, process, readers):
+        time.sleep(2.0)
+        connections, before = len(exchange.connections), usage(process.pid).resident
+        for name in which:
+            readers[name].open.clear()
+        peak, end = 0, time.monotonic() + options.seconds
+        while time.monotonic() < end:
+            time.sleep(0.5)
+            peak = max(peak, usage(process.pid).resident)
+        back = time.monotonic()
+        for name in which:
+            readers[name].open.set()
+        time.sleep(5.0)
+        if len(exchange.connections) > connections:
+            wrong.append(f"{len(exchange.connections) - connections} connections were lost")
+        exchange.pause()
+        time.sleep(2.0)
+        process.interrupt(signal.SIGINT)
+        code = process.wait().code
     if code:
         wrong.append(f"exit code {code}")
     if peak > before + GROWTH:
@@ -138,25 +150,14 @@ def present_after(back: float, printed: list[tuple[float, str]], sent: list[tupl
 
 def ended(which: tuple[str, ...], options: argparse.Namespace, folder: Path) -> list[str]:
     """Run, stop these readers, and send SIGTERM; what was wrong."""
-    listed = names(options.products)
-    readers = {name: Reader(listed[0]) for name in ("stdout", "stderr")}
-    with Exchange(listed, rate=options.rate, levels=200, changes=10, prepared=50, tls=True) as exchange:
-        env = settings(exchange, RECORD=str(folder))
-        pipes = {name: open(reader.writing, "wb") for name, reader in readers.items()}
-        with start(["dataflow:flow"], env, stdout=pipes["stdout"], stderr=pipes["stderr"]) as process:
-            for pipe in pipes.values():
-                pipe.close()
-            wait_until(lambda: all(map(exchange.live, listed)))
-            for name in which:
-                readers[name].open.clear()
-            time.sleep(options.seconds / 6)
-            began = time.monotonic()
-            process.interrupt(signal.SIGTERM)
-            code = process.wait().code
-            took = time.monotonic() - began
-        for reader in readers.values():
-            reader.open.set()
-            reader.thread.join(10)
+    with live(options, folder, Seen(names(options.products)[0])) as (_exchange, process, readers):
+        for name in which:
+            readers[name].open.clear()
+        time.sleep(options.seconds / 6)
+        began = time.monotonic()
+        process.interrupt(signal.SIGTERM)
+        code = process.wait().code
+        took = time.monotonic() - began
     print(f"{' and '.join(which)} stopped, SIGTERM: ended in {took:.2f} s with {code}", flush=True)
     return [] if took < SOON and code == 0 else [f"SIGTERM took {took:.2f} s, exit code {code}"]
 

@@ -120,8 +120,7 @@ class Witness:
                 self._at = set(following)
             else:
                 self._at = {at for at, lost in following.items() if not lost}
-            following = dict.fromkeys(self._at)
-            for subscription, _place in following:
+            for subscription, _place in self._at:
                 self.stretches[subscription].last_printed = time.monotonic()
             self._forget()
 

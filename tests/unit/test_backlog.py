@@ -18,6 +18,13 @@ def drained(backlog: Backlog) -> bytes:
     return taken
 
 
+def pause_for_2_s(backlog: Backlog, clock: Clock) -> None:
+    """10 lines come while the reader pauses."""
+    backlog.append(b"a\n" * 10)
+    clock.now += 2
+    drained(backlog)
+
+
 def test_order_and_size() -> None:
     """Lines come out in order, as many at once as an atomic write takes; what is put back comes first."""
     backlog = Backlog(5, Clock())
@@ -69,9 +76,7 @@ def test_reader_that_keeps_pausing(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     backlog = Backlog(1, clock)
     for pause in range(4):
-        backlog.append(b"a\n" * 10)
-        clock.now += 2
-        drained(backlog)
+        pause_for_2_s(backlog, clock)
         if pause == 2:
             clock.now += LOG_INTERVAL
     begin, end, second_end = [message for _, message in logged(caplog)]
@@ -101,9 +106,7 @@ def test_drops_of_a_short_while_are_logged_later(caplog: pytest.LogCaptureFixtur
     clock = Clock()
     backlog = Backlog(1, clock)
     for _pause in range(2):
-        backlog.append(b"a\n" * 10)
-        clock.now += 2
-        drained(backlog)
+        pause_for_2_s(backlog, clock)
     clock.now += LOG_INTERVAL
     backlog.log_drops()
     backlog.log_drops()
