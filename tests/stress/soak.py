@@ -24,17 +24,18 @@ from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import Message
 from tests.exchange import Exchange
 from tests.exchange.connection import Sent
-from tests.exchange.trouble import Struck
+from tests.exchange.trouble import FAULTS, Struck
 from tests.stress.outage import LIMIT_BURST, LIMIT_RATE, excess
 from tests.support.live import names, settings
 from tests.support.processes import ROOT, Finished, by_product, start
 from tests.support.usage import Usage, usage
 from tests.support.waiting import wait_until
-from tests.support.witness import Subscription, Witness, subscription_of
+from tests.support.witness import Lost, Subscription, Witness, subscription_of
 
 CALM = 60.0  # seconds without faults at the end
 STOPS_EVERY, STOP = 60.0, 3.0  # seconds: now and then the reader of stdout stops for less than `stale_after`
 LOST_FOR = 2.0 + STOP  # seconds for which lines may come of a book after it lost an update
+STRUCK_FOR = 15.0  # seconds within which a fault has cost its connection or subscription, stops included
 LEFT_ALONE = 60.0  # seconds for which a product may be unsubscribed, as one that is crossed too often
 SETTLING = 300.0  # seconds until memory must be flat
 EVERY = 10.0  # seconds between two looks at the process
@@ -88,14 +89,15 @@ class Judge:
                 self.witnesses[product].receive(line)
                 self.tapes[product].add(line)
 
-    def wrong_lines(self) -> list[str]:
-        """Lines that must not have been printed, and those that a renewal lost."""
-        return [
-            f"{product}: {what}: {line}"
-            for product, witness in self.witnesses.items()
-            for what, lines in (("not what was sent", witness.wrong), ("lost at a renewal", witness.lost))
-            for line in lines[:3]
-        ]
+    def wrong_lines(self, struck: list[Struck]) -> list[str]:
+        """Lines that must not have been printed, and those that a renewal lost though no fault struck."""
+        wrong = []
+        for product, witness in self.witnesses.items():
+            wrong += [f"{product}: not what was sent: {line}" for line in witness.wrong[:3]]
+            for lost in witness.lost[:100]:
+                if not any(explains(strike, product, lost) for strike in struck):
+                    wrong.append(f"{product}: lost at a renewal: {lost}")
+        return wrong
 
     def wrong_after_losses(self, struck: list[Struck]) -> list[str]:
         """Lines of a subscription that came too long after it lost an update."""
@@ -111,6 +113,16 @@ class Judge:
             if last - strike.when > LOST_FOR:
                 wrong.append(f"{strike.product}: lines for {last - strike.when:.1f} s after a lost update")
         return wrong
+
+
+def explains(strike: Struck, product: str, lost: Lost) -> bool:
+    """Whether a fault had ended the connection or the product's subscription that a line was lost of.
+
+    Then the next one, if it was there already, took over before its time.
+    """
+    if not 0 <= lost.when - strike.when <= STRUCK_FOR or strike.connection not in (None, lost.connection):
+        return False
+    return strike.product in (None, product) or FAULTS[strike.name].replaces == "connection"
 
 
 class Seen(NamedTuple):
@@ -220,7 +232,7 @@ def soak(options: argparse.Namespace, folder: Path) -> list[str]:
     judge = Judge(listed)
     seen = run(options, listed, judge, folder)
     settled = [figures for when, figures in seen.figures if when >= min(SETTLING, options.minutes * 30)]
-    wrong = judge.wrong_lines() + judge.wrong_after_losses(seen.struck)
+    wrong = judge.wrong_lines(seen.struck) + judge.wrong_after_losses(seen.struck)
     wrong += wrong_recordings(judge, seen, folder) + wrong_usage(settled[0], settled[-1], options)
     if seen.finished.code != 0 or "Traceback" in seen.finished.stderr:
         wrong.append(f"ended with {seen.finished.code}: {seen.finished.stderr[-2000:]}")
@@ -235,6 +247,8 @@ def soak(options: argparse.Namespace, folder: Path) -> list[str]:
     print(f"sent: {dict(judge.counts)}; lines printed and judged: {printed}")
     faults = Counter(strike.name for strike in seen.struck)
     print(f"faults: {len(seen.struck)}: {dict(faults.most_common())}")
+    lost = sum(len(witness.lost) for witness in judge.witnesses.values())
+    print(f"connections that a fault ended while their renewal was under way cost {lost} products a line")
     print(f"connections made: {seen.connections}; connects {above['connects']:+.1f}, ", end="")
     print(f"requests {above['requests']:+.1f} at most, where the exchange's limit is 0")
     print(f"settled: {settled[0]}, at the end: {settled[-1]}")

@@ -12,6 +12,7 @@ import threading
 import time
 from datetime import datetime, timedelta
 from itertools import count
+from typing import NamedTuple
 
 from tests.exchange.connection import Sent
 from tests.support.oracle import Oracle
@@ -76,6 +77,14 @@ def time_of(frame: bytes) -> str:
     return found[1].decode() if found else ""
 
 
+class Lost(NamedTuple):
+    """A line that a renewal lost: `time.monotonic()` when that was seen, and the connection that had it."""
+
+    when: float
+    connection: int
+    line: str
+
+
 class Witness:
     """Judges one product's lines as they come; from any thread."""
 
@@ -84,7 +93,7 @@ class Witness:
         self.stretches: dict[Subscription, Stretch] = {}
         self.printed = 0
         self.wrong: list[str] = []
-        self.lost: list[str] = []  # at renewals
+        self.lost: list[Lost] = []  # at renewals
         # Where the reader may be: a subscription and the next place in it. More than one where equal
         # lines leave it open.
         self._at: set[tuple[Subscription, int]] = {((-1, 0), 0)}
@@ -100,7 +109,7 @@ class Witness:
         """The run has printed a line."""
         with self._lock:
             self.printed += 1
-            following: dict[tuple[Subscription, int], str | None] = {}  # and what was lost before, if any
+            following: dict[tuple[Subscription, int], Lost | None] = {}  # and what was lost before, if any
             for current, at in self._at:
                 last = self.stretches.get(current, Stretch(self.product))
                 if last.lines.get(at) == line:
@@ -110,7 +119,8 @@ class Witness:
                         for place in stretch.begins(line, last.last_time):
                             if is_repeated(last, at, stretch, place):
                                 continue
-                            lost = lost_between(last, at, stretch, place)
+                            line_lost = lost_between(last, at, stretch, place)
+                            lost = Lost(time.monotonic(), current[0], line_lost) if line_lost else None
                             following.setdefault((subscription, place + 1), lost)
             if not following:
                 self.wrong.append(line)

@@ -69,7 +69,7 @@ def test_renewal(printed: str, wrong: str, lost: str) -> None:
     for letter in printed:
         witness.receive(line(letter))
     assert witness.wrong == [line(letter) for letter in wrong]
-    assert witness.lost == [line(letter) for letter in lost]
+    assert [(lost.connection, lost.line) for lost in witness.lost] == [(0, line(letter)) for letter in lost]
 
 
 @pytest.mark.parametrize(
