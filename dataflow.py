@@ -24,7 +24,7 @@ from prometheus_client import REGISTRY
 from orderbook import settings
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, OversizedBook, Summary
 from orderbook.coinbase import exchange
-from orderbook.coinbase.messages import Heartbeat, L2Update, Message, Snapshot
+from orderbook.coinbase.messages import L2Update, Message, Snapshot
 from orderbook.feed.resync import ResyncSink
 from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbaseSource
@@ -46,8 +46,8 @@ OFFLINE_HINT = (
 def mapper(state: OrderBookState | None, message: Message) -> tuple[OrderBookState, Summary]:
     """Bring a product's book up to date with a message, and summarize it.
 
-    A heartbeat changes no book, so it has no summary, save that a crossed book is crossed still. Nor has a
-    message of a renewed connection that repeats what came on the one before.
+    Heartbeats and trades change no book, so they have no summary, save that a crossed book is crossed still.
+    Nor has a message of a renewed connection that repeats what came on the one before.
     """
     if state is None:
         state = OrderBookState()
@@ -58,7 +58,7 @@ def mapper(state: OrderBookState | None, message: Message) -> tuple[OrderBookSta
     if type(message) is Snapshot:
         bids, asks = len(message.bids), len(message.asks)
         log.info("%s: live, %d bids and %d asks: %s", message.product_id, bids, asks, summary)
-    elif type(message) is Heartbeat and type(summary) is not CrossedBook:
+    elif type(message) is not L2Update and type(summary) is not CrossedBook:
         return state, None
     elif type(summary) is OversizedBook:
         log.warning("%s: %s, so dropped until the next snapshot", message.product_id, summary)

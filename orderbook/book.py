@@ -19,20 +19,41 @@ from typing import Any, Self
 
 import msgspec
 
-from orderbook.coinbase.messages import MAX_LEVELS, L2Update, Message, Snapshot, seconds
+from orderbook.coinbase.messages import MAX_LEVELS, L2Update, Message, Snapshot, Status, both_times, seconds
 from orderbook.side import Side
 
 REPEATED = 60.0  # seconds that a renewed connection may be behind; more is a clock gone wrong
 
 
 class OrderBookSummary(msgspec.Struct, frozen=True, gc=False):
-    """The best bid and the best ask of a book with both sides, bid below ask; so the spread is above 0."""
+    """The best bid and the best ask of a book with both sides, bid below ask; so the spread is above 0.
+
+    `time` and `local_timestamp` are those of the message that the book was summarized after.
+    """
 
     bid_price: float
     bid_size: float
     ask_price: float
     ask_size: float
     spread: float
+    time: str | None = None
+    local_timestamp: int | None = None
+
+    @property
+    def timestamp(self) -> int | None:
+        """When the exchange says that the book was so, in nanoseconds since 1970; see `both_times`."""
+        return both_times(self.time, self.local_timestamp)[0]
+
+    @property
+    def top(self) -> tuple[float, float, float, float]:
+        """Bid price and size, ask price and size."""
+        return self.bid_price, self.bid_size, self.ask_price, self.ask_size
+
+    def __repr__(self) -> str:
+        return (
+            f"OrderBookSummary(bid_price={self.bid_price!r}, bid_size={self.bid_size!r}, "
+            f"ask_price={self.ask_price!r}, ask_size={self.ask_size!r}, spread={self.spread!r})"
+        )
 
     def is_wider_than(self, fraction: float) -> bool:
         """Whether the spread is above this fraction of the ask price, exactly, in decimals; takes 4 µs."""
@@ -82,6 +103,11 @@ class OrderBookState:
         self._has_odd_time = False  # the last message that repeats
 
     @property
+    def is_live(self) -> bool:
+        """Whether it has had its snapshot, and its stream has not broken off since."""
+        return self._synced
+
+    @property
     def repeats(self) -> bool:
         """Whether the book is, since a snapshot of an earlier time, at most as new as it was before."""
         return self._known_until is not None
@@ -89,8 +115,9 @@ class OrderBookState:
     def update(self, message: Message) -> None:
         """Apply a message; the book is judged at its end, never within.
 
-        A snapshot replaces the book. A change before the first snapshot is dropped, a delete of a
-        level that is not there does nothing. Messages that say nothing of the book leave it alone.
+        A snapshot replaces the book; a `Status` ends it, until the next snapshot. A change before the first
+        snapshot is dropped, a delete of a level that is not there does nothing. Messages that say nothing
+        of the book leave it alone.
         Costs about 0.2 µs a change, and O(n) for a snapshot. Raises `TypeError` for what is no message.
         """
         if type(message) is L2Update:
@@ -107,12 +134,20 @@ class OrderBookState:
                 self._time = message.time
         elif type(message) is Snapshot:
             self._replace(message)
+        elif type(message) is Status:
+            self._end()
+            return
         elif isinstance(message, Message):
             return
         else:
             kind = type(message).__name__
             raise TypeError(f"a book takes messages of a product, not {kind}: {reprlib.repr(message)}")
-        self._judge()
+        self._judge(message)
+
+    def _end(self) -> None:
+        self._bids, self._asks = Side({}, self._kept), Side({}, self._kept)
+        self._shared, self._synced, self._summary = False, False, None
+        self._time = self._known_until = None
 
     def _replace(self, snapshot: Snapshot) -> None:
         bids = {level.price: level.size for level in snapshot.bids}
@@ -131,12 +166,13 @@ class OrderBookState:
         if ahead < 0 or (was_odd and self._has_odd_time):
             self._known_until = None
 
-    def _judge(self) -> None:
+    def _judge(self, message: Snapshot | L2Update) -> None:
         bids, asks, before = self._bids, self._asks, self._summary
         bid, ask = bids.best, -asks.best
         if len(bids.far) > MAX_LEVELS or len(asks.far) > MAX_LEVELS:
-            self._summary = OversizedBook(*self.levels())
-            self._bids, self._asks, self._synced = Side({}, self._kept), Side({}, self._kept), False
+            size = self.levels()
+            self._end()
+            self._summary = OversizedBook(*size)
         elif not bids.near or not asks.near:
             self._summary = None
         elif bid >= ask:
@@ -144,14 +180,13 @@ class OrderBookState:
                 self._crossings += 1
             self._summary = CrossedBook(bid, ask, self._crossings)
         else:
-            bid_size, ask_size = bids.near[bid], asks.near[-ask]
             if type(before) is OrderBookSummary and before.bid_price == bid and before.ask_price == ask:
-                if before.bid_size == bid_size and before.ask_size == ask_size:
-                    return
                 spread = before.spread
             else:
                 spread = _difference(ask, bid)
-            self._summary = OrderBookSummary(bid, bid_size, ask, ask_size, spread)
+            self._summary = OrderBookSummary(
+                bid, bids.near[bid], ask, asks.near[-ask], spread, message.time, message.local_timestamp
+            )
 
     def summarize(self) -> Summary:
         """The book's summary; `CrossedBook` in its place while bid ≥ ask, None without both sides.

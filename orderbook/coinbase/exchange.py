@@ -3,11 +3,20 @@
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from orderbook.coinbase.messages import MAX_LEVELS, BadFrame, Heartbeat, L2Update, Message, Snapshot
+from orderbook.coinbase.messages import (
+    MAX_LEVELS,
+    BadFrame,
+    Heartbeat,
+    L2Update,
+    LastTrade,
+    Message,
+    Snapshot,
+    Trade,
+)
 
 URL = "wss://ws-feed.exchange.coinbase.com"
 MAX_SIZE = 2**22  # bytes of a frame; BTC-USD's snapshot, the largest, has 1.1 to 1.3 MB
@@ -60,12 +69,15 @@ class Error(msgspec.Struct, tag_field="type", tag="error"):
 
 
 def subscribe(product_ids: Sequence[str]) -> str:
-    """The request for books and heartbeats; one product that doesn't exist voids all of it."""
-    return _request("subscribe", product_ids, "level2_batch", "heartbeat")
+    """The request for books, trades and heartbeats; one product that doesn't exist voids all of it."""
+    return _request("subscribe", product_ids, "level2_batch", "matches", "heartbeat")
 
 
 def unsubscribe(product_ids: Sequence[str]) -> str:
-    """The request to end the books' updates; heartbeats go on. A subscribe after it brings a snapshot."""
+    """The request to end the books' updates; trades and heartbeats go on.
+
+    A subscribe after it brings a snapshot.
+    """
     return _request("unsubscribe", product_ids, "level2_batch")
 
 
@@ -73,10 +85,10 @@ def _request(kind: str, product_ids: Sequence[str], *channels: str) -> str:
     return json.dumps({"type": kind, "product_ids": list(product_ids), "channels": channels})
 
 
-_KINDS = Snapshot | L2Update | Heartbeat | Subscriptions | Error
+_KINDS = Snapshot | L2Update | Trade | LastTrade | Heartbeat | Subscriptions | Error
 # strict=False takes numbers that are spelled as strings, as the exchange spells them.
 _decoder: msgspec.json.Decoder[Message | Subscriptions | Error] = msgspec.json.Decoder(_KINDS, strict=False)
-_KNOWN_TYPES = {kind.__struct_config__.tag for kind in (Snapshot, L2Update, Heartbeat, Subscriptions, Error)}
+_KNOWN_TYPES = {kind.__struct_config__.tag for kind in get_args(_KINDS)}
 
 
 class _Typed(msgspec.Struct):

@@ -2,9 +2,13 @@
 
 A frame is hostile until it has been decoded into one of these: every price is above 0, every size 0 or
 above, both finite and at most 1e300, all in the one pass that also turns them into floats.
+
+Each message bears two times: `time`, the exchange's, as it spells it, and `local_timestamp`, ours, in
+nanoseconds since 1970: when the message's frame left the socket, also where that was a recorded one's; None
+where nobody knows. Whoever has the frame sets it.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,12 +20,33 @@ MAX_LEVELS = 200_000  # a side of a book; the deepest, BTC-USD's, has some 30,00
 MAX_CHANGES = 50_000  # of an update; the largest seen has some 3,000
 
 
+ABSURD = 3600.0  # seconds; a `time` that is further from ours is a clock gone wrong: year 1 has been seen
+
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
 def seconds(time: str | None) -> float | None:
     """A message's time in seconds since 1970; None where it has none, or none that can be read."""
     try:
         return datetime.fromisoformat(time).timestamp() if time else None
     except ValueError:
         return None
+
+
+def both_times(time: str | None, local_timestamp: int | None) -> tuple[int | None, int | None]:
+    """The exchange's time and ours, in nanoseconds since 1970; the former has microseconds.
+
+    Where one is not known or absurd, both are the other; where neither is known, None. Takes 0.6 µs.
+    """
+    try:
+        sent = (datetime.fromisoformat(time or "") - _EPOCH) // _MICROSECOND * 1_000
+    except (ValueError, TypeError):  # TypeError: a time without a zone
+        return local_timestamp, local_timestamp
+    if local_timestamp is None:
+        return (sent, sent) if sent >= 0 else (None, None)
+    if abs(sent - local_timestamp) > ABSURD * 1e9:
+        return local_timestamp, local_timestamp
+    return sent, local_timestamp
 
 
 class BadFrame(ValueError):
@@ -55,6 +80,7 @@ class Snapshot(msgspec.Struct, tag_field="type", tag="snapshot"):
     bids: Annotated[list[Level], msgspec.Meta(max_length=MAX_LEVELS)]
     asks: Annotated[list[Level], msgspec.Meta(max_length=MAX_LEVELS)]
     time: str | None = None
+    local_timestamp: int | None = None
 
 
 # {"type":"l2update","product_id":"ETH-USD","changes":[["buy","2631.25","0.001"]],"time":"…Z"}
@@ -64,6 +90,30 @@ class L2Update(msgspec.Struct, tag_field="type", tag="l2update"):
     product_id: str
     changes: Annotated[list[Change], msgspec.Meta(max_length=MAX_CHANGES)]
     time: str | None = None
+    local_timestamp: int | None = None
+
+
+# {"type":"match","trade_id":1052119289,"side":"sell","size":"0.2","price":"63514.6",
+#  "product_id":"BTC-USD","sequence":132235026010,"time":"…Z"}
+class Trade(msgspec.Struct, tag_field="type", tag="match"):
+    """A trade; it comes before the update that covers it. Ids of a product have no holes."""
+
+    product_id: str
+    trade_id: int
+    maker_side: Literal["buy", "sell"] = msgspec.field(name="side")
+    price: Price
+    size: Size
+    time: str | None = None
+    local_timestamp: int | None = None
+
+    @property
+    def side(self) -> Literal["buy", "sell"]:
+        """The side of the taker, who made the trade happen; the exchange says the maker's."""
+        return "sell" if self.maker_side == "buy" else "buy"
+
+
+class LastTrade(Trade, tag="last_match"):
+    """The last trade before a subscription; the ids of those that follow go on from it."""
 
 
 # {"type":"heartbeat","last_trade_id":105211,"product_id":"BTC-USD","sequence":1322350,"time":"…Z"}
@@ -72,6 +122,27 @@ class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat"):
 
     product_id: str
     time: str | None = None
+    last_trade_id: int | None = None
+    local_timestamp: int | None = None
 
 
-Message = Snapshot | L2Update | Heartbeat
+# {"type":"disconnect","product_id":"BTC-USD","reason":"stale: no frame for 5 s"}
+class Status(msgspec.Struct, tag_field="type", tag="disconnect", omit_defaults=True):
+    """A product's stream breaks off here: its book is not live until the next snapshot.
+
+    The exchange sends no such thing. The feed makes it, and a recording has it as a line. The reason begins
+    with the event: `stale`, `gap`, `resync`, `closed` or `refused`.
+    """
+
+    product_id: str
+    reason: Annotated[str, msgspec.Meta(pattern="^(stale|gap|resync|closed|refused): ")]
+    local_timestamp: int | None = None
+    time: str | None = None
+
+    @property
+    def event(self) -> str:
+        """What happened, in a word."""
+        return self.reason.partition(":")[0]
+
+
+Message = Snapshot | L2Update | Trade | LastTrade | Heartbeat | Status

@@ -5,7 +5,7 @@ import gc
 from collections.abc import AsyncGenerator
 
 from orderbook.coinbase.messages import Message
-from orderbook.feed.connection import Connection
+from orderbook.feed.connection import Connection, next_break
 from orderbook.feed.errors import FeedError
 from orderbook.feed.renewal import Renewal
 from orderbook.feed.session import Session
@@ -38,8 +38,8 @@ class Feed:
     async def ws_agen(self) -> AsyncGenerator[tuple[Message, bytes]]:
         """Yield each message of the products, with the frame that it came in.
 
-        After each connect a product's snapshot comes first. Every `FeedError` is followed by the next
-        attempt. Ends once the exchange has refused all products.
+        After each connect a product's snapshot comes first; where its stream breaks off, a `Status` comes.
+        Every `FeedError` is followed by the next attempt. Ends once the exchange has refused all products.
         """
         policy = self._policy
         delays, open_timeout = policy.reconnect_delays(), policy.open_timeout
@@ -79,6 +79,8 @@ class Feed:
             finally:
                 await self._disconnect(renewal)
                 connection = renewal = None
+            while self.session.breaks:
+                yield next_break(self.session)
             _collect()
             await asyncio.sleep(delay)
 

@@ -1,7 +1,9 @@
 """Connection that follows the rules of a session: a websocket, a timer, and a task that sends requests."""
 
 import asyncio
+import time
 
+import msgspec
 from websockets.exceptions import ConnectionClosed
 
 from orderbook.coinbase.messages import Message
@@ -30,20 +32,26 @@ class Connection:
     async def receive(self) -> tuple[Message, bytes] | None:
         """The next message that is to be handed on, with its frame; None where no product is left.
 
+        The line of a recording takes the place of the frame where a product's stream breaks off.
+
         Raises a `FeedError` where the connection is to be replaced. Nothing is lost where it is cancelled.
         """
         session = self.session
         try:
-            while not session.ended:
-                frame = await self._websocket.recv(decode=False)
+            while True:
+                if session.breaks:
+                    return next_break(session)
+                if session.ended:
+                    return None
+                frame, arrival = await self._websocket.receive()
                 if self._error:  # frames that came before it was given up may still wait
                     raise self._error
                 message = session.receive(frame, self._loop.time())
                 if session.has_request:
                     self._has_request.set()
                 if message is not None:
+                    message.local_timestamp = arrival
                     return message, frame
-            return None
         except ConnectionClosed as error:
             raise self._error or Closed(f"the connection was closed: {_reason(error)}") from error
 
@@ -108,6 +116,14 @@ class Connection:
             self._set_timer()
         except Exception as error:
             self._give_up(error)
+
+
+def next_break(session: Session) -> tuple[Message, bytes]:
+    """The next break of a product's stream that is to be handed on, and its line of a recording."""
+    status = session.breaks.popleft()
+    line = msgspec.json.encode(status)
+    status.local_timestamp = time.time_ns()
+    return status, line
 
 
 def _reason(error: ConnectionClosed) -> str:

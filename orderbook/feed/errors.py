@@ -13,6 +13,7 @@ class FeedError(Exception):
     """A reason to give a connection up, or to subscribe a product anew; the text carries what was wrong."""
 
     reason: ClassVar[str]  # the label in `orderbook_resyncs_total`
+    event: ClassVar[str] = "closed"  # what it means to a product that was live
     is_trouble: ClassVar[bool] = True  # to be warned of, and followed by a backoff
 
 
@@ -31,25 +32,25 @@ class Closed(FeedError):
 class Refused(FeedError):
     """The exchange answered with an error."""
 
-    reason = "refused"
+    reason = event = "refused"
 
 
 class Stale(FeedError):
     """Nothing came for too long, or no snapshot did."""
 
-    reason = "stale"
+    reason = event = "stale"
 
 
 class Crossed(FeedError):
     """A book was crossed for too long."""
 
-    reason = "crossed"
+    reason, event = "crossed", "resync"
 
 
 class Rejected(FeedError):
     """A frame can't be trusted."""
 
-    reason = "bad_frame"
+    reason, event = "bad_frame", "resync"
 
 
 class Refresh(FeedError):

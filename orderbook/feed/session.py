@@ -17,11 +17,12 @@ unsubscribed for as long, and the others keep their connection.
 
 import logging
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
 
 from orderbook.coinbase import exchange
 from orderbook.coinbase.exchange import Error, Subscriptions
-from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot
+from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot, Status, Trade
 from orderbook.feed.errors import Closed, Crossed, FeedError, Refresh, Refused, Rejected, Stale
 from orderbook.feed.product import RESYNC_WINDOW, Product
 from orderbook.feed.silence import Silence, Timeouts
@@ -49,6 +50,7 @@ class Session:
         self._products = {product_id: Product(product_id, stats[product_id]) for product_id in product_ids}
         self._timeouts = timeouts
         self._offset = offset
+        self.breaks: deque[Status] = deque()  # of streams of products, to be handed on
         self._reset(0.0)
 
     def _reset(self, now: float) -> None:
@@ -90,8 +92,13 @@ class Session:
         """The connection was given up, or could not be made: no product is live."""
         self.synced = False
         for product in self._products.values():
-            product.stats.live = False
+            self._break(product, error.event, error)
             product.stats.resyncs[error.reason] += 1
+
+    def _break(self, product: Product, event: str, why: object) -> None:
+        if product.stats.live:
+            product.stats.live = False
+            self.breaks.append(Status(product.product_id, f"{event}: {why}"))
 
     @property
     def has_request(self) -> bool:
@@ -156,7 +163,7 @@ class Session:
             self._silence.snapshot(now)
             if product.product_id in self._pending:
                 self._pending = []
-        return message if stats.live else None
+        return message if stats.live or isinstance(message, Trade) else None
 
     def _receive_subscriptions(self, subscriptions: Subscriptions, now: float) -> None:
         listed = subscriptions.books()
@@ -190,6 +197,7 @@ class Session:
             product = self._products[product_id]
             if product_id in named and error.is_unknown_product and not product.exists:
                 log.error("%s: %s; this product ends here", product_id, refused)
+                self.breaks.append(Status(product_id, f"{refused.event}: {refused}"))
                 product.stats.resyncs[refused.reason] += 1
                 del self._products[product_id]
             else:
@@ -250,12 +258,13 @@ class Session:
         """Subscribe a product anew whose book is right, for a snapshot that is wanted `since` some time."""
         product = self._products.get(product_id)
         if product and product.stats.live and product.snapshot_at <= since:
-            self._end_subscription(product)
+            self._end_subscription(product, "resync", why)
             self._subscribe([product_id])
             log.info("%s: %s; subscribed anew", product_id, why)
 
-    def _end_subscription(self, product: Product, subscribed: bool = True) -> None:
-        product.stats.live, product.listed, product.asked = False, False, math.inf
+    def _end_subscription(self, product: Product, event: str, why: object, subscribed: bool = True) -> None:
+        self._break(product, event, why)
+        product.listed, product.asked = False, math.inf
         self._pending = [other for other in self._pending if other != product.product_id]
         if subscribed:
             self._to_unsubscribe.append(product.product_id)
@@ -263,9 +272,9 @@ class Session:
     def _resync(self, product: Product, error: FeedError, now: float, subscribed: bool = True) -> None:
         product_id, times = product.product_id, product.resync(now, subscribed)
         if times == 2:
-            product.stats.live = False
+            self._break(product, error.event, error)
             raise type(error)(f"{product_id}: {error}")
-        self._end_subscription(product, subscribed)
+        self._end_subscription(product, error.event, error, subscribed)
         product.stats.resyncs[error.reason] += 1
         if times == 1:
             self._subscribe([product_id])

@@ -4,10 +4,9 @@ import time
 from bisect import bisect_left
 from collections import Counter
 
-from orderbook.coinbase.messages import seconds
+from orderbook.coinbase.messages import ABSURD, seconds
 
 LAG_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
-NO_LAG = 3600.0  # a `time` that is further away is a clock gone wrong (year 1 has been seen), not a lag
 
 
 class FeedStats:
@@ -40,7 +39,7 @@ class FeedStats:
     def observe_lag(self, sent: str | None, now: float) -> None:
         """Count how long before `now`, in seconds since 1970, the exchange says that it sent a message."""
         sent_at = seconds(sent)
-        if sent_at is not None and abs(lag := now - sent_at) < NO_LAG:
+        if sent_at is not None and abs(lag := now - sent_at) < ABSURD:
             lag = max(0.0, lag)  # our clock is a little behind the exchange's
             self.lags[bisect_left(LAG_BOUNDS, lag)] += 1
             self.lag_sum += lag

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import time
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +15,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import backoff
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
-from websockets.frames import Frame
+from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Request, Response
 from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
@@ -88,6 +90,15 @@ class Websocket(ClientConnection):
     _is_partial = False
     _abort: asyncio.Handle | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._arrivals: deque[int] = deque()  # of the messages that wait to be received
+
+    async def receive(self) -> tuple[bytes, int]:
+        """The next message, and when the last of it left the socket, in nanoseconds since 1970."""
+        message = await self.recv(decode=False)
+        return message, self._arrivals.popleft()
+
     def data_received(self, data: bytes) -> None:
         self._is_partial = True
         super().data_received(data)
@@ -101,6 +112,8 @@ class Websocket(ClientConnection):
 
     def process_event(self, event: Frame | Request | Response) -> None:
         self._is_partial = isinstance(event, Frame) and not event.fin
+        if isinstance(event, Frame) and event.fin and event.opcode in DATA_OPCODES:
+            self._arrivals.append(time.time_ns())
         super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -129,12 +129,13 @@ class Worker:
     async def _receive(self, feed: Feed) -> None:
         try:
             async for message, frame in feed.ws_agen():
-                product_id = message.product_id
+                product_id, arrival = message.product_id, message.local_timestamp
+                assert arrival
                 member = self._members[product_id]
                 if not feed.repeats:
-                    member.stats.observe_lag(message.time, time.time())
+                    member.stats.observe_lag(message.time, arrival / 1e9)
                 if member.recorder:
-                    member.recorder.write(frame, type(message) is Snapshot)
+                    member.recorder.write(frame, arrival, type(message) is Snapshot)
                 self._arrived.append((product_id, message))
         except Exception as error:
             error.add_note(f"in the feed of {', '.join(feed.session.product_ids)}")

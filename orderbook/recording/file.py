@@ -31,8 +31,8 @@ class RecordingFile:
     """A file of frames, one a line, open to append to.
 
     A crash, or a disk that takes only a part, truncates the last line; that line is removed at once, or
-    when the file is opened again; `truncated` has how many bytes that were. Raises `OSError` where the file
-    can't be opened, or is locked by another recorder.
+    when the file is opened again; `truncated` has how many bytes that were, and `size` what is left. Raises
+    `OSError` where the file can't be opened, or is locked by another recorder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class RecordingFile:
             raise Changed("it was removed or renamed") from None
         if (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino):
             raise Changed("another file has its name")
-        if opened.st_size != self._size:
+        if opened.st_size != self.size:
             raise Changed("another program has truncated it or appended to it")
 
     def check_room(self, size: int) -> None:
@@ -85,7 +85,7 @@ class RecordingFile:
             with suppress(OSError):  # the disk may refuse this too
                 self._remove_truncated_line()
             return data.count(b"\n", 0, len(data) - len(rest)), error
-        self._size += len(data)
+        self.size += len(data)
         return data.count(b"\n"), None
 
     def _remove_truncated_line(self) -> int:
@@ -104,7 +104,7 @@ class RecordingFile:
             whole = start
         if whole < size:
             self._file.truncate(whole)
-        self._size = whole
+        self.size = whole
         return size - whole
 
 

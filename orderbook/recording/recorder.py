@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orderbook.recording.backlog import Backlog
 from orderbook.recording.file import RecordingFile, printable
+from orderbook.recording.line import count_frames, encode, encode_status
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +20,12 @@ SNAPSHOT_INTERVAL = 75.0
 
 
 class Recorder:
-    """Appends a product's frames to `<folder>/<product>.jsonl`.
+    """Appends a product's frames to `<folder>/<product>.jsonl`, as lines `<arrival in ns> <frame>`.
 
     The product's worker only hands them over, and never waits; the writer's thread does all that touches the
     disk. A recording that can't go on is interrupted: frames are dropped until the next snapshot, from which
-    on they can be replayed. Raises `OSError` where the file can't be opened, or has a recorder already.
+    on they can be replayed; a line says so there, and where this run goes on with another's file. Raises
+    `OSError` where the file can't be opened, or has a recorder already.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Recorder:
         self.name = printable(self.path)
         self.ended = False  # whether the file is closed for good
         self.due = 0.0  # when an interrupted recording is to be tried again
+        self.product_id = product_id
         self._backlog = backlog
         self._open_file = open_file
         self._clock = clock
@@ -53,20 +56,27 @@ class Recorder:
         self._why = ""  # as far as it was logged
         self._missing = 0  # frames that were dropped since then
         self._request: float | None = None
-        self._open()
+        self._gap = "another run has recorded this far" if self._open().size else ""
 
     # For the worker:
 
-    def write(self, frame: bytes, is_snapshot: bool) -> None:
-        """Have a frame recorded, unless this recorder ends or waits for a snapshot. Costs about 1 µs."""
+    def write(self, frame: bytes, arrival: int, is_snapshot: bool) -> None:
+        """Have a frame recorded, unless this recorder ends or waits for a snapshot. Costs about 1 µs.
+
+        `arrival` is in nanoseconds since 1970.
+        """
         with self._lock:
             if self.ending:
                 return
             if self._awaits_snapshot and not is_snapshot:
                 self._missing += 1
-            elif self._backlog.reserve(len(frame)):
-                self._frames.append(frame)
-                self._awaits_snapshot = False
+                return
+            lines = [encode(frame, arrival)]
+            if self._gap:
+                lines.insert(0, encode_status(self.product_id, f"gap: {self._gap}", arrival))
+            if self._backlog.reserve(sum(map(len, lines))):
+                self._frames += lines
+                self._awaits_snapshot, self._gap = False, ""
             else:
                 self._drop(1)
 
@@ -85,7 +95,7 @@ class Recorder:
     def unwritten(self) -> int:
         """How many of the last frames are not in the file."""
         with self._lock:
-            return self._missing + len(self._frames) + len(self._batch)
+            return self._missing + count_frames(self._frames) + count_frames(self._batch)
 
     # For the writer; each raises `OSError` where the recording is interrupted, once for each reason.
 
@@ -152,7 +162,7 @@ class Recorder:
         self._close()
         with self._lock:
             lost, self._frames = self._frames, []
-            self._drop(len(self._batch) + len(lost))
+            self._drop(count_frames(self._batch) + count_frames(lost))
             self._batch = []
             before, self._why = self._why, error.strerror or str(error)
         self._backlog.release(sum(map(len, lost)))
@@ -161,7 +171,7 @@ class Recorder:
 
     def _drop(self, count: int) -> None:
         self._missing += count
-        self._awaits_snapshot = True
+        self._awaits_snapshot, self._gap = True, "the recording was interrupted"
         if self._interrupted_at is None:
             self._interrupted_at = self._clock()
 

@@ -1,6 +1,6 @@
 """The Bytewax source of a replay: recordings as the messages that they were.
 
-A recording is what the exchange sent, raw, and nothing else; `decode` checks it as it checks the feed.
+A recording is what the exchange sent, raw, and when it came; `decode` checks it as it checks the feed.
 """
 
 import gzip
@@ -12,9 +12,9 @@ from typing import BinaryIO, cast
 import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot
 from orderbook.recording.file import printable
+from orderbook.recording.line import decode_line
 from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
                 if not line.endswith(b"\n") and not self._is_whole(line, line_number):
                     self.ended = True
                     break
-                message = decode(line)
+                message = decode_line(line)
                 if type(message) is L2Update or isinstance(message, Message):  # the second takes 0.2 µs
                     product_id = message.product_id
                     if product_id not in products:
@@ -176,7 +176,7 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], tuple[int,
         """Whether there is a last line, though it has no newline, and a crash has not truncated it."""
         try:
             if line:
-                decode(line)
+                decode_line(line)
         except BadFrame:
             if not _is_truncated(line, line_number):
                 raise
@@ -209,8 +209,9 @@ def _is_truncated(line: bytes, line_number: int) -> bool:
 
     Where there is no line before it, it may be of a file that is no recording at all.
     """
+    frame = line.lstrip(b"0123456789 \t\r")
     try:
-        msgspec.json.decode(line)
+        msgspec.json.decode(frame)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return line_number > 0 or line.lstrip().startswith(b"{")
+        return line_number > 0 or frame.startswith(b"{")
     return False

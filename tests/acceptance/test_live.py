@@ -16,6 +16,7 @@ from tests.exchange import Exchange
 from tests.support.live import PAIR, all_live, all_sent, await_lines, end, expected, settings
 from tests.support.pipe import Pipe
 from tests.support.processes import ROOT, Lines, by_product, cluster, run, start
+from tests.support.recordings import frames_of
 from tests.support.waiting import wait_until
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "4"])
@@ -39,11 +40,10 @@ def test_prints_and_records_what_the_exchange_sends(
         assert len(exchange.connections) == min(4, int(connections))
     assert finished.by_product == wanted
     for product, frames in transcript.items():
-        recorded = Path(tmp_path, f"{product}.jsonl").read_bytes().splitlines()
-        handed_on = [frame for frame in frames if json.loads(frame)["type"] != "match"]
-        assert recorded == handed_on[: len(recorded)]
+        recorded = frames_of([Path(tmp_path, f"{product}.jsonl")])
+        assert recorded == frames[: len(recorded)]
         # Heartbeats went on to the end, so the last of them may not have been received.
-        assert all(json.loads(frame)["type"] == "heartbeat" for frame in handed_on[len(recorded) :])
+        assert all(json.loads(frame)["type"] == "heartbeat" for frame in frames[len(recorded) :])
     replayed = run([f"dataflow:replay({str(tmp_path)!r}, min_spread=-1)", "-w", workers])
     assert replayed.code == 0, replayed.stderr
     assert replayed.by_product == wanted

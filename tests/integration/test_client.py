@@ -28,6 +28,7 @@ from tests.support.client import (
     Lost,
     NotedTroubles,
     Receiver,
+    as_sent,
     handed_on,
     is_live,
     receive_all,
@@ -204,7 +205,7 @@ async def receive_last(exchange: Exchange, client: Receiver) -> None:
     exchange.pause()
     for product in PRODUCTS:
         last = updates(exchange, product)[-1]
-        await until(lambda last=last: last in client.messages[-1_000:])  # type: ignore[misc]
+        await until(lambda last=last: last in map(as_sent, client.messages[-1_000:]))  # type: ignore[misc]
 
 
 def with_lines(client: Receiver, product: str) -> list[Message]:
@@ -214,7 +215,7 @@ def with_lines(client: Receiver, product: str) -> list[Message]:
     for message in client.messages:
         if message.product_id == product:
             book, summary = mapper(book, message)
-            answered += [message] if summary and type(message) is L2Update else []
+            answered += [as_sent(message)] if summary and type(message) is L2Update else []
     return answered
 
 

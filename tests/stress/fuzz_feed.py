@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 
 from orderbook.book import OrderBookState
 from orderbook.coinbase.exchange import Error, Subscriptions, decode
-from orderbook.coinbase.messages import BadFrame, Message, Snapshot
+from orderbook.coinbase.messages import BadFrame, Message, Snapshot, Status, Trade
 from orderbook.feed.client import Feed
 from orderbook.feed.errors import Closed, FeedError, Refused, Rejected
 from orderbook.feed.limiter import Limiter
@@ -35,6 +35,7 @@ from orderbook.feed.troubles import Troubles
 from orderbook.feed.websocket import Policy
 from tests.exchange.market import Market
 from tests.stress.fuzz import mutants
+from tests.support.client import as_sent
 
 PRODUCT = "BTC-USD"
 DEADLINE = 10.0  # seconds for a connection, of which most take milliseconds
@@ -108,7 +109,7 @@ class Expected:
         self.frames += 1
         if isinstance(message, Snapshot):
             self._live, self._pending = True, False
-        if self._live:
+        if self._live or isinstance(message, Trade):
             self.messages.append(message)
         return None
 
@@ -192,7 +193,8 @@ class Trial(logging.Handler):
         policy = Policy(url, unlimited, unlimited, Troubles(stats, every=0.0), reconnect_delays=loop.skip)
         book = OrderBookState()
         async for message, _frame in Feed(session, policy).ws_agen():
-            self._messages.append(message)
+            if not isinstance(message, Status):  # the feed's own
+                self._messages.append(as_sent(message))
             book.update(message)
             book.summarize()
             book.check()

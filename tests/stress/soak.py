@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orderbook.book import OrderBookState
-from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import Message
+from orderbook.recording.line import decode_line
 from tests.exchange import Exchange
 from tests.exchange.connection import Sent
 from tests.exchange.trouble import FAULTS, Struck
@@ -207,7 +207,7 @@ def recorded_book(path: Path) -> Book:
     state = OrderBookState()
     with path.open("rb") as file:
         for frame in file:
-            message = decode(frame)
+            message = decode_line(frame)
             if isinstance(message, Message):
                 state.update(message)
     state.check()

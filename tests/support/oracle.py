@@ -46,6 +46,8 @@ class Oracle:
     def judge(self, frame: bytes) -> Top | None:
         """Apply a frame; return the top of the book after it, if the frame is one that changes books."""
         message = decoded(frame)
+        if message["type"] == "disconnect":  # a recording's own
+            self.bids, self.asks, self.live = {}, {}, False
         if message["type"] not in ("snapshot", "l2update"):
             return None
         if message.get("product_id") != self.product_id:

@@ -25,16 +25,24 @@ def market(product_id: str, updates: int = 60) -> list[bytes]:
 
 
 def frames_of(paths: Iterable[Path]) -> list[bytes]:
-    """All frames of these recordings."""
+    """All frames of these recordings, without the times before them."""
     contents = [
         gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes() for path in paths
     ]
-    return [frame for content in contents for frame in content.splitlines()]
+    return [line[line.index(b"{") :] for content in contents for line in content.splitlines()]
+
+
+ARRIVAL = 1_790_000_000_123_456_789  # in nanoseconds since 1970
 
 
 def text(frames: Iterable[bytes]) -> bytes:
-    """The frames as they stand in a recording."""
-    return b"".join(frame + b"\n" for frame in frames)
+    """The frames as they stand in a recording, all of them arrived at the same time."""
+    return b"".join(b"%d %b\n" % (ARRIVAL, frame) for frame in frames)
+
+
+def gap(product_id: str, why: str = "the recording was interrupted") -> bytes:
+    """What stands in the place of a frame where a recording goes on after a gap."""
+    return b'{"type":"disconnect","product_id":"%b","reason":"gap: %b"}' % (product_id.encode(), why.encode())
 
 
 def write(path: Path, content: bytes) -> Path:

@@ -19,11 +19,21 @@ from hypothesis import strategies as st
 
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, OversizedBook
 from orderbook.coinbase.exchange import decode
-from orderbook.coinbase.messages import MAX_LEVELS, Change, Heartbeat, L2Update, Level, Message, Snapshot
+from orderbook.coinbase.messages import (
+    MAX_LEVELS,
+    Change,
+    Heartbeat,
+    L2Update,
+    Level,
+    Message,
+    Snapshot,
+    Status,
+)
 from tests.stress import soak_book
 from tests.support.oracle import Oracle, line
 
 PRODUCT = "ABC-EUR"
+LOCAL = 1_795_528_800_100_000_000  # in nanoseconds since 1970
 
 # Few prices, some in several spellings, so that changes often meet the same level; "100" is in both
 # lists, so a book may be locked without being crossed.
@@ -69,7 +79,9 @@ FRAMES = st.one_of(
     updates(LOW + HIGH, LOW + HIGH),
     snapshots(LOW + HIGH, LOW + HIGH),
     st.just(f'{{"type":"heartbeat","product_id":"{PRODUCT}"}}'.encode()),
-    st.just(f'{{"type":"match","product_id":"{PRODUCT}","price":"100.02","size":"1"}}'.encode()),
+    st.just(
+        f'{{"type":"match","product_id":"{PRODUCT}","trade_id":1,"side":"buy","price":"100","size":"1"}}'.encode()
+    ),
 )
 
 
@@ -225,6 +237,43 @@ def test_a_message_that_says_nothing_of_the_book_leaves_it_alone() -> None:
     before = book.depth(9), book.summarize(), book.changes
     book.update(Heartbeat(PRODUCT))
     assert (book.depth(9), book.summarize(), book.changes) == before
+
+
+def test_summary_bears_both_times() -> None:
+    """A summary has the times of the message after which the book was so, though the top is as before."""
+    book = OrderBookState()
+    book.update(Snapshot(PRODUCT, [Level(99, 1)], [Level(101, 1)], "2026-11-24T14:00:00.000001Z", LOCAL))
+    first = book.summarize()
+    book.update(L2Update(PRODUCT, [Change("buy", 98, 1)], "2026-11-24T14:00:00.000002Z", LOCAL + 50))
+    second = book.summarize()
+    assert isinstance(first, OrderBookSummary) and isinstance(second, OrderBookSummary)
+    assert first.top == second.top == (99.0, 1.0, 101.0, 1.0)
+    assert (first.timestamp, first.local_timestamp) == (1_795_528_800_000_001_000, LOCAL)
+    assert (second.timestamp, second.local_timestamp) == (1_795_528_800_000_002_000, LOCAL + 50)
+
+
+def test_stream_that_breaks_off() -> None:
+    """A status ends the book: no level, no summary, nothing from changes, until the next snapshot."""
+    book = OrderBookState()
+    apply(book, snapshot([("99", "1")], [("101", "1")]))
+    assert book.is_live
+    book.update(Status(PRODUCT, "stale: no frame for 5 s"))
+    apply(book, update([("buy", "98", "1")]))
+    assert (book.is_live, book.summarize(), book.levels()) == (False, None, (0, 0))
+    apply(book, snapshot([("90", "1")], [("101", "1")]))
+    assert book.is_live
+    assert book.summarize() == OrderBookSummary(90.0, 1.0, 101.0, 1.0, 11.0)
+
+
+def test_nothing_repeats_what_came_before_a_break() -> None:
+    """A snapshot of an earlier time is new where the stream broke off before it."""
+    for breaks_off in (False, True):
+        book = OrderBookState()
+        for time in ("2026-11-24T14:00:00.5Z", "2026-11-24T14:00:00.4Z"):
+            if breaks_off:
+                book.update(Status(PRODUCT, "closed: the run ended"))
+            book.update(Snapshot(PRODUCT, [Level(99, 1)], [Level(101, 1)], time))
+        assert book.repeats == (not breaks_off)
 
 
 @pytest.mark.parametrize(

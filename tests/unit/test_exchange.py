@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -25,9 +26,12 @@ from orderbook.coinbase.messages import (
     Change,
     Heartbeat,
     L2Update,
+    LastTrade,
     Level,
     Message,
     Snapshot,
+    Trade,
+    both_times,
 )
 from tests.stress.fuzz import LONGEST_TEXT, LONGEST_TIME, fuzz
 from tests.support.processes import ROOT
@@ -56,7 +60,17 @@ KNOWN: dict[str, tuple[bytes, Message | Subscriptions | Error]] = {
     "heartbeat": (
         b'{"type":"heartbeat","last_trade_id":77,"product_id":"ABC-EUR","sequence":9001,'
         b'"time":"2026-09-30T02:03:12.699555Z"}',
-        Heartbeat("ABC-EUR", TIME),
+        Heartbeat("ABC-EUR", TIME, 77),
+    ),
+    "trade": (
+        b'{"type":"match","trade_id":1052119289,"maker_order_id":"15bc13f2","taker_order_id":"13d7d08f",'
+        b'"side":"sell","size":"0.2","price":"63514.6","product_id":"ABC-EUR","sequence":132235026010,'
+        b'"time":"2026-09-30T02:03:12.699555Z"}',
+        Trade("ABC-EUR", 1052119289, "sell", 63514.6, 0.2, TIME),
+    ),
+    "last trade before a subscription": (
+        b'{"type":"last_match","trade_id":7,"side":"buy","size":"1","price":"2","product_id":"ABC-EUR"}',
+        LastTrade("ABC-EUR", 7, "buy", 2.0, 1.0),
     ),
     "ack": (
         b'{"type":"subscriptions","channels":[{"name":"level2_50","product_ids":["ABC-EUR"],'
@@ -103,7 +117,7 @@ UNUSUAL = {
     "a colon in the product": b'{"type":"l2update","product_id":"A:C-EUR","changes":[],"time":"1:2"}',
     "an escaped key": b'{"type":"l2update","product\\u005fid":"ABC-EUR","changes":[],"time":"1:2"}',
     "beyond ASCII": '{"type":"l2update","product_id":"ÄBC-EUR","changes":[],"time":"1:2"}'.encode(),
-    "a key in two objects": b'{"type":"match","product_id":"ABC-EUR","maker":{"type":1},"taker":{"type":1}}',
+    "a key in two objects": b'{"type":"ticker","product_id":"ABC-EUR","maker":{"type":1},"taker":{"type":1}}',
 }
 
 
@@ -116,7 +130,7 @@ def test_frames_that_are_not_spelled_as_usual_are_taken(name: str) -> None:
 TWICE = {
     "size": b'{"type":"l2update","product_id":"ABC-EUR","changes":[],"changes":[],"time":"1:2"}',
     "product": b'{"type":"heartbeat","product_id":"ABC-EUR","product_id":"DEF-EUR"}',
-    "type": b'{"type":"heartbeat","type":"match","product_id":"ABC-EUR"}',
+    "type": b'{"type":"heartbeat","type":"ticker","product_id":"ABC-EUR"}',
     "time, with fewer colons": b'{"type":"l2update","product_id":"A","changes":[],"time":"1:2:3","time":"1"}',
     "time, with more colons": b'{"type":"l2update","product_id":"A","changes":[],"time":"1","time":"1:2:3"}',
     "hidden by escaped colons": (
@@ -124,7 +138,7 @@ TWICE = {
     ),
     "spelled in two ways": b'{"type":"heartbeat","product_id":"A","product\\u005fid":"B"}',
     "in a field that nobody reads": b'{"type":"heartbeat","product_id":"A","x":[{"y":1,"z":2,"y":1}]}',
-    "in a type that is not known": b'{"type":"match","size":"1","size":"2"}',
+    "in a type that is not known": b'{"type":"ticker","size":"1","size":"2"}',
     "in a channel": b'{"type":"subscriptions","channels":[{"name":"level2","name":"heartbeat"}]}',
     "in a snapshot": b'{"type":"snapshot","product_id":"A","bids":[],"asks":[],"bids":[],"time":"1:2"}',
 }
@@ -145,7 +159,7 @@ def test_a_key_twice_in_one_object_is_refused(name: str) -> None:
         b'{"type":"l2update","product_id":"A","changes":[],"time":"1:2@"}',
         b'{"type":"snapshot","product_id":"@","bids":[],"asks":[],"time":"1:2"}',
         b'{"type":"heartbeat","product_id":"A","@":1}',
-        b'{"type":"match","x":["@"]}',
+        b'{"type":"ticker","x":["@"]}',
         b'{"type":"subscriptions","channels":[{"name":"level2","x":"@"}]}',
     ],
 )
@@ -174,12 +188,12 @@ def test_bounds(name: str) -> None:
 
 BOMBS = {
     "keys": (
-        b'{"type":"match",' + b",".join(b'"%x":0' % number for number in range(420_000)) + b',"0":1}',
+        b'{"type":"ticker",' + b",".join(b'"%x":0' % number for number in range(420_000)) + b',"0":1}',
         "is there twice",
     ),
-    "arrays": (b'{"type":"match","x":[' + b"[[]]," * 800_000 + b"0]}", "arrays and objects"),
+    "arrays": (b'{"type":"ticker","x":[' + b"[[]]," * 800_000 + b"0]}", "arrays and objects"),
     "arrays in the place of a price": (update('["buy",[' + "[[]]," * 800_000 + '0],"1"]'), "changes"),
-    "digits": (b'{"type":"match","x":' + b"1" * 4_000_000 + b"}", "digits"),
+    "digits": (b'{"type":"ticker","x":' + b"1" * 4_000_000 + b"}", "digits"),
 }
 
 
@@ -219,7 +233,7 @@ def test_a_frame_for_which_there_is_no_memory_is_refused() -> None:
     assert finished.stdout.startswith(b"MemoryError: b'{"), finished.stderr
 
 
-@pytest.mark.parametrize("kind", ["match", "ticker", "last_match", "status", "one of tomorrow", ""])
+@pytest.mark.parametrize("kind", ["ticker", "status", "one of tomorrow", ""])
 def test_unknown_types_are_passed_over(kind: str) -> None:
     """The exchange adds types: one that is not known is no error, whatever else is in it."""
     assert decode(json.dumps({"type": kind, "product_id": 5, "changes": [["buy", "-1"]]}).encode()) is None
@@ -277,7 +291,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "bad number, then more": (update('["buy","-1","1"]') + b"x", "", "-1"),
     "bad number, field twice": (update('["buy","-1","1"]')[:-1] + b',"changes":[]}', "", "-1"),
     "bad number, not UTF-8 after": (update('["buy","-1","1"]')[:-1] + b',"x":"\xff"}', "", "-1"),
-    "unknown type, cut": (b'{"type":"match","size":', "", "match"),
+    "unknown type, cut": (b'{"type":"ticker","size":', "", "ticker"),
 }
 
 
@@ -294,7 +308,7 @@ def test_bad_frames_name_place_and_value(name: str) -> None:
 
 @pytest.mark.parametrize("depth", [2_000, 100_000])
 @pytest.mark.parametrize(
-    "around", ['{"type":"heartbeat","product_id":"A","x":@}', '{"type":"match","x":@}', "@"]
+    "around", ['{"type":"heartbeat","product_id":"A","x":@}', '{"type":"ticker","x":@}', "@"]
 )
 @pytest.mark.parametrize("pair", ["[]", '{"a":}'])
 def test_nesting_without_end_is_refused(around: str, pair: str, depth: int) -> None:
@@ -314,7 +328,7 @@ def test_nesting_in_the_place_of_a_number_is_refused(place: str) -> None:
 @pytest.mark.parametrize("name", ["update", "snapshot", "heartbeat", "ack", "error", "a bad one", "unknown"])
 def test_a_frame_cut_anywhere_is_refused(name: str) -> None:
     """A frame that lost its end is never taken for a whole one, wherever it was cut."""
-    others = {"a bad one": update('["buy","-1","1"]'), "unknown": b'{"type":"match","size":"0.1"}'}
+    others = {"a bad one": update('["buy","-1","1"]'), "unknown": b'{"type":"ticker","size":"0.1"}'}
     frame = others[name] if name in others else KNOWN[name][0]
     for end in range(len(frame)):
         with pytest.raises(BadFrame):
@@ -390,11 +404,11 @@ def test_hostile_frames_give_a_message_none_or_bad_frame() -> None:
 
 
 def test_requests() -> None:
-    """A subscribe asks for books and heartbeats; an unsubscribe ends the books alone."""
+    """A subscribe asks for books, trades and heartbeats; an unsubscribe ends the books alone."""
     assert json.loads(subscribe(["ABC-EUR", "DEF-EUR"])) == {
         "type": "subscribe",
         "product_ids": ["ABC-EUR", "DEF-EUR"],
-        "channels": ["level2_batch", "heartbeat"],
+        "channels": ["level2_batch", "matches", "heartbeat"],
     }
     assert json.loads(unsubscribe(["ABC-EUR"])) == {
         "type": "unsubscribe",
@@ -427,3 +441,41 @@ def test_error_names_products(reason: str, named: list[str], unknown: bool) -> N
     """The products that a refusal names, and whether they don't exist."""
     error = Error("Failed to subscribe", reason)
     assert (error.product_ids(), error.is_unknown_product) == (named, unknown)
+
+
+def test_side_of_a_trade() -> None:
+    """The exchange says the maker's side; a trade's own is that of the taker."""
+    assert [Trade("A", 1, side, 1.0, 1.0).side for side in ("buy", "sell")] == ["sell", "buy"]
+
+
+LOCAL = 1_790_000_000_123_456_789
+SENT = LOCAL // 1_000 * 1_000 - 20_000_000
+
+
+def spelled(nanoseconds: int) -> str:
+    """A time as the exchange spells it."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1_000)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(
+    ("time", "local_timestamp", "both"),
+    [
+        (spelled(SENT), LOCAL, (SENT, LOCAL)),
+        (spelled(SENT), None, (SENT, SENT)),
+        (spelled(LOCAL + 3_599 * 10**9), LOCAL, (LOCAL // 1_000 * 1_000 + 3_599 * 10**9, LOCAL)),
+        (spelled(LOCAL + 3_601 * 10**9), LOCAL, (LOCAL, LOCAL)),
+        ("0001-01-01T00:00:00.000000Z", LOCAL, (LOCAL, LOCAL)),
+        ("0001-01-01T00:00:00.000000Z", None, (None, None)),
+        ("2026-11-24T14:00:00.123456789Z", None, (1_795_528_800_123_456_000,) * 2),
+        ("2026-11-24T14:00:00", LOCAL, (LOCAL, LOCAL)),  # of no zone
+        ("yesterday", LOCAL, (LOCAL, LOCAL)),
+        (None, LOCAL, (LOCAL, LOCAL)),
+        (None, None, (None, None)),
+    ],
+)
+def test_both_times(
+    time: str | None, local_timestamp: int | None, both: tuple[int | None, int | None]
+) -> None:
+    """The exchange's time to the microsecond and ours; each stands for the other where that can't be true."""
+    assert both_times(time, local_timestamp) == both

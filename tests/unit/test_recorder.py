@@ -12,9 +12,10 @@ from pytest import LogCaptureFixture as Log
 from orderbook.recording.backlog import Backlog
 from orderbook.recording.recorder import RETRY_DELAY, SNAPSHOT_INTERVAL, Recorder
 from tests.support.clock import Clock
-from tests.support.recordings import limited_files, logged, market, text
+from tests.support.recordings import ARRIVAL, gap, limited_files, logged, market, text
 
 SNAPSHOT, *UPDATES = FRAMES = market("BTC-USD", updates=20)
+GAP = gap("BTC-USD")
 
 
 class Recorded:
@@ -29,7 +30,7 @@ class Recorded:
     def give(self, *frames: bytes) -> None:
         """Give it these frames."""
         for frame in frames:
-            self.recorder.write(frame, frame is SNAPSHOT)
+            self.recorder.write(frame, ARRIVAL, frame is SNAPSHOT)
 
     def record(self, *frames: bytes) -> None:
         """Give it these frames, and have them written."""
@@ -64,14 +65,16 @@ def test_frames_until_the_end(recorded: Recorded) -> None:
     assert recorded.recorder.unwritten == 0
 
 
-def test_truncated_line_is_logged(tmp_path: Path, caplog: Log) -> None:
-    """A truncated line of an earlier run is removed with a warning that has file and bytes."""
-    (tmp_path / "BTC-USD.jsonl").write_bytes(text(FRAMES) + UPDATES[0][:30])
+def test_file_of_an_earlier_run(tmp_path: Path, caplog: Log) -> None:
+    """A line says where another run goes on; a truncated one is removed with a warning: file and bytes."""
+    (tmp_path / "BTC-USD.jsonl").write_bytes(text(FRAMES) + text(UPDATES)[:30])
     recorded = Recorded(tmp_path)
     [(level, message)] = logged(caplog)
     assert level == "WARNING"
     assert str(recorded.path) in message and " 30 bytes" in message
-    assert recorded.end() == text(FRAMES)
+    recorded.give(SNAPSHOT, UPDATES[0])
+    other = gap("BTC-USD", "another run has recorded this far")
+    assert recorded.end() == text([*FRAMES, other, SNAPSHOT, UPDATES[0]])
 
 
 def rename(path: Path) -> None:
@@ -107,7 +110,7 @@ def test_lost_file_is_begun_anew(recorded: Recorded, caplog: Log, harm: Callable
     recorded.record(SNAPSHOT, *UPDATES[:3])
     assert not recorded.recorder.is_interrupted
     assert logged(caplog) == [("INFO", f"{recorded.path}: goes on after 2.0 s, 5 frames are missing")]
-    assert recorded.end() == text([SNAPSHOT, *UPDATES[:3]])
+    assert recorded.end() == text([GAP, SNAPSHOT, *UPDATES[:3]])
 
 
 def test_snapshot_that_comes_by_itself(recorded: Recorded) -> None:
@@ -121,7 +124,7 @@ def test_snapshot_that_comes_by_itself(recorded: Recorded) -> None:
     recorded.recorder.try_again()  # as it was to be, before the snapshot came
     assert recorded.recorder.take_request() is None
     recorded.record(UPDATES[1])
-    assert recorded.end() == text([SNAPSHOT, *UPDATES[:2]])
+    assert recorded.end() == text([GAP, SNAPSHOT, *UPDATES[:2]])
 
 
 def test_full_disk(recorded: Recorded, caplog: Log) -> None:
@@ -146,7 +149,9 @@ def test_full_disk(recorded: Recorded, caplog: Log) -> None:
     recorded.recorder.try_again()
     assert recorded.recorder.take_request() == recorded.clock.now
     recorded.record(SNAPSHOT, *UPDATES[:3])
-    assert recorded.end() == before + text([SNAPSHOT, *UPDATES[:3]])
+    first, *others = recorded.end().removeprefix(before).split(text([SNAPSHOT]))
+    assert set(first.splitlines(True)) == {text([GAP])}  # some are taken while no snapshot is
+    assert others == [text(UPDATES[:3])]
     whole = before.count(b"\n")
     assert before == text(FRAMES[:whole])
     missing = 9 - whole + 20
@@ -185,7 +190,7 @@ def test_snapshots_are_asked_for_seldom(recorded: Recorded) -> None:
 def test_full_backlog(tmp_path: Path, caplog: Log) -> None:
     """Frames beyond what may wait are dropped, up to a snapshot that there is room for; it is logged once."""
     caplog.set_level(logging.INFO)
-    recorded = Recorded(tmp_path, limit=len(b"".join(FRAMES[:6])) + len(SNAPSHOT))
+    recorded = Recorded(tmp_path, limit=len(text([*FRAMES[:6], GAP, SNAPSHOT])))
     recorded.give(*FRAMES, *UPDATES, SNAPSHOT)
     assert recorded.recorder.is_interrupted
     recorded.recorder.write_out()
@@ -197,7 +202,7 @@ def test_full_backlog(tmp_path: Path, caplog: Log) -> None:
     recorded.recorder.try_again()
     assert recorded.recorder.take_request() is not None
     recorded.record(SNAPSHOT, *UPDATES[:2])
-    assert recorded.end() == first + text([SNAPSHOT, *UPDATES[:2]])
+    assert recorded.end() == first + text([GAP, SNAPSHOT, *UPDATES[:2]])
     missing = len(FRAMES) + len(UPDATES) + 1 - first.count(b"\n") + 2
     levels, messages = zip(*logged(caplog), strict=True)
     assert levels == ("ERROR", "INFO")

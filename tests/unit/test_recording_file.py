@@ -10,9 +10,14 @@ import pytest
 
 from orderbook.coinbase.exchange import decode
 from orderbook.recording.file import Changed, RecordingFile, lock, printable
-from tests.support.recordings import limited_files, market, text
+from tests.support.recordings import limited_files, market
 
 FRAMES = market("BTC-USD", updates=20)
+
+
+def joined(lines: list[bytes]) -> bytes:
+    """The lines as they stand in a file."""
+    return b"".join(line + b"\n" for line in lines)
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def test_frames_are_appended_in_order(path: Path) -> None:
         file.append(left)
         assert left == []
         file.close()
-    assert path.read_bytes() == text(FRAMES)
+    assert path.read_bytes() == joined(FRAMES)
 
 
 def test_more_frames_than_one_write_takes(path: Path) -> None:
@@ -40,7 +45,7 @@ def test_more_frames_than_one_write_takes(path: Path) -> None:
     file.append(FRAMES * 2_000)
     file.check()
     file.close()
-    assert path.read_bytes() == text(FRAMES * 2_000)
+    assert path.read_bytes() == joined(FRAMES * 2_000)
 
 
 def test_frame_with_newlines_stays_one_line(path: Path) -> None:
@@ -58,10 +63,10 @@ def test_frame_with_newlines_stays_one_line(path: Path) -> None:
 @pytest.mark.parametrize("size", [0, 1, 80, 200_000])  # the last is more than what is read at once
 def test_opening_removes_a_truncated_line(path: Path, whole: list[bytes], size: int) -> None:
     """A crash may truncate the last line; opening the file again removes that line alone."""
-    path.write_bytes(text(whole) + b"[" * size)
+    path.write_bytes(joined(whole) + b"[" * size)
     file = RecordingFile(path)
     file.close()
-    assert path.read_bytes() == text(whole)
+    assert path.read_bytes() == joined(whole)
     assert file.truncated == size
 
 
@@ -75,7 +80,7 @@ def test_second_recorder_of_a_file_is_refused(path: Path) -> None:
     first.append(FRAMES[1:2])
     first.close()
     RecordingFile(path).close()
-    assert path.read_bytes() == text(FRAMES[:2])
+    assert path.read_bytes() == joined(FRAMES[:2])
 
 
 def test_lock_that_can_not_be_had_says_why(path: Path) -> None:
@@ -91,14 +96,14 @@ def test_lock_that_can_not_be_had_says_why(path: Path) -> None:
 def test_full_disk_leaves_whole_lines(path: Path) -> None:
     """A disk that takes a part of a frame keeps the whole lines before it; the rest stays to be written."""
     file, left = RecordingFile(path), list(FRAMES)
-    size = len(text(FRAMES[:5]))
+    size = len(joined(FRAMES[:5]))
     with limited_files(size + 20), pytest.raises(OSError, match="File too large"):
         file.append(left)
-    assert path.read_bytes() == text(FRAMES[:5])
+    assert path.read_bytes() == joined(FRAMES[:5])
     assert left == FRAMES[5:]
     file.append(left)
     file.close()
-    assert path.read_bytes() == text(FRAMES)
+    assert path.read_bytes() == joined(FRAMES)
 
 
 def test_truncated_file_on_a_full_disk_is_not_lengthened(path: Path) -> None:
@@ -109,7 +114,7 @@ def test_truncated_file_on_a_full_disk_is_not_lengthened(path: Path) -> None:
     with limited_files(len(FRAMES[10]) + 20), pytest.raises(OSError, match="File too large"):
         file.append(FRAMES[10:])
     file.close()
-    assert path.read_bytes() == text(FRAMES[10:11])
+    assert path.read_bytes() == joined(FRAMES[10:11])
 
 
 def replace(path: Path) -> None:
@@ -155,7 +160,7 @@ def test_check_of_the_room_leaves_no_trace(path: Path) -> None:
         file.check_room(200_000)
     file.check()
     file.close()
-    assert path.read_bytes() == text(FRAMES[:10])
+    assert path.read_bytes() == joined(FRAMES[:10])
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from pytest import LogCaptureFixture as Log
 
-from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import Message
+from orderbook.recording.line import decode_line
 from orderbook.recording.source import RecordingPartition, RecordingSource
 from orderbook.shutdown import Shutdown
 from tests.exchange.market import Market
-from tests.support.recordings import logged, text, write
+from tests.support.recordings import ARRIVAL, logged, text, write
 
 BTC = Market("BTC-USD", 1, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)
 ETH = Market("ETH-USD", 1, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)
@@ -24,7 +24,7 @@ BAD = b'{"type":"l2update","product_id":"BTC-USD","changes":[["buy","-5","1"]]}'
 
 def messages(frames: list[bytes]) -> list[tuple[str, Message]]:
     """What a source gives of the frames: the messages of products."""
-    decoded = [decode(frame) for frame in frames]
+    decoded = [decode_line(b"%d %b" % (ARRIVAL, frame)) for frame in frames]
     return [(message.product_id, message) for message in decoded if isinstance(message, Message)]
 
 
@@ -195,10 +195,10 @@ def test_damaged_gzip_ends_the_run(tmp_path: Path, caplog: Log, damage: str) -> 
 @pytest.mark.parametrize("last", [FRAMES[1], BTC.match(), BAD], ids=["update", "match", "bad"])
 def test_truncated_last_line_is_left_out(tmp_path: Path, caplog: Log, last: bytes) -> None:
     """A last line that a crash truncated, at any byte, is left out with a warning; the run goes on."""
-    for end in range(1, len(last), 7):
+    for end in range(2, len(text([last])), 7):
         caplog.clear()
         shutdown = Shutdown()
-        path = write(tmp_path / "a.jsonl", text(FRAMES) + last[:end])
+        path = write(tmp_path / "a.jsonl", text(FRAMES) + text([last])[: end - 1])
         assert rest(open_part(path, shutdown)) == messages(FRAMES)
         assert not shutdown.requested
         [(level, message)] = logged(caplog)
@@ -239,7 +239,7 @@ def test_object_that_is_no_frame_is_not_taken_for_a_truncated_one(
     tmp_path: Path, caplog: Log, name: str
 ) -> None:
     """A last line that is whole JSON, though no frame, is no work of a crash: it ends the run with 1."""
-    path = write(tmp_path / name, text(FRAMES) + BAD)
+    path = write(tmp_path / name, text([*FRAMES, BAD])[:-1])
     assert rest(open_part(path, shutdown := Shutdown())) == messages(FRAMES)
     assert shutdown.code == 1
     [(_, message)] = logged(caplog)

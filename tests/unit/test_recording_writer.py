@@ -8,7 +8,7 @@ from pytest import LogCaptureFixture as Log
 from orderbook.recording.recorder import Recorder
 from orderbook.recording.writer import ATTEMPT_INTERVAL, CHECK_INTERVAL, SLOW, Writer
 from tests.support.clock import Clock
-from tests.support.recordings import HangingDisk, limited_files, logged, market, text
+from tests.support.recordings import ARRIVAL, HangingDisk, gap, limited_files, logged, market, text
 from tests.support.waiting import DEADLINE, wait_until
 
 PRODUCTS = ("BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR")
@@ -18,10 +18,11 @@ INTERVAL = 0.01
 
 def record(recorder: Recorder, *frames: bytes) -> None:
     """Give a recorder these frames, and wait until they are in its file."""
-    before = recorder.path.read_bytes()
+    expected = recorder.path.read_bytes() + text(frames)
     for frame in frames:
-        recorder.write(frame, frame is SNAPSHOT)
-    wait_until(lambda: recorder.path.read_bytes() == before + text(frames))
+        if b"disconnect" not in frame:  # it makes that itself
+            recorder.write(frame, ARRIVAL, frame is SNAPSHOT)
+    wait_until(lambda: recorder.path.read_bytes() == expected)
 
 
 def test_recordings_of_a_process(tmp_path: Path) -> None:
@@ -31,10 +32,12 @@ def test_recordings_of_a_process(tmp_path: Path) -> None:
         recorders = [writer.open(product) for product in PRODUCTS]
         for frame in part:
             for recorder in recorders:
-                recorder.write(frame, frame is SNAPSHOT)
+                recorder.write(frame, ARRIVAL, frame is SNAPSHOT)
         writer.close(recorders[:1], DEADLINE)
         writer.close(timeout=DEADLINE)
-    assert [recorder.path.read_bytes() for recorder in recorders] == [text(FRAMES)] * len(PRODUCTS)
+    for recorder in recorders:
+        another = gap(recorder.product_id, "another run has recorded this far")
+        assert recorder.path.read_bytes() == text([*FRAMES[:9], another, *FRAMES[9:]])
 
 
 def test_hanging_disk(tmp_path: Path, caplog: Log) -> None:
@@ -42,10 +45,10 @@ def test_hanging_disk(tmp_path: Path, caplog: Log) -> None:
     disk, clock = HangingDisk(), Clock()
     writer = Writer(str(tmp_path), open_file=disk.open, interval=INTERVAL, clock=clock)
     recorder = writer.open("BTC-USD")
-    recorder.write(SNAPSHOT, True)
+    recorder.write(SNAPSHOT, ARRIVAL, True)
     assert disk.reached.wait(DEADLINE)
     for update in UPDATES:
-        recorder.write(update, False)
+        recorder.write(update, ARRIVAL, False)
     writer.watch()
     assert logged(caplog) == []
     clock.now += SLOW + 1
@@ -62,9 +65,9 @@ def test_close_does_not_wait_for_a_disk_that_hangs(tmp_path: Path, caplog: Log) 
     disk = HangingDisk()
     writer = Writer(str(tmp_path), open_file=disk.open, interval=INTERVAL)
     recorder = writer.open("BTC-USD")
-    recorder.write(SNAPSHOT, True)
+    recorder.write(SNAPSHOT, ARRIVAL, True)
     assert disk.reached.wait(DEADLINE)
-    recorder.write(UPDATES[0], False)
+    recorder.write(UPDATES[0], ARRIVAL, False)
     writer.close([recorder], timeout=0.01)
     writer.close()  # as at the exit of the process
     [thread] = disk.threads
@@ -90,7 +93,7 @@ def test_interruptions_of_all_are_one_line(tmp_path: Path, caplog: Log) -> None:
     wait_until(lambda: all(recorder.is_interrupted for recorder in recorders))
     for remaining in range(len(recorders), 0, -1):
         [requested] = wait_until(lambda: [recorder for recorder in recorders if recorder.take_request()])
-        record(requested, SNAPSHOT)
+        record(requested, gap(requested.product_id), SNAPSHOT)
         assert not any(recorder.take_request() for recorder in recorders)
         assert sum(recorder.is_interrupted for recorder in recorders) == remaining - 1
         clock.now += ATTEMPT_INTERVAL
@@ -108,9 +111,9 @@ def test_full_disk(tmp_path: Path, caplog: Log) -> None:
     recorder = writer.open("BTC-USD")
     record(recorder, SNAPSHOT)
     with limited_files(recorder.path.stat().st_size):
-        recorder.write(UPDATES[0], False)
+        recorder.write(UPDATES[0], ARRIVAL, False)
         wait_until(lambda: recorder.is_interrupted)
-        recorder.write(UPDATES[1], False)
+        recorder.write(UPDATES[1], ARRIVAL, False)
         writer.close(timeout=DEADLINE)
     assert recorder.path.read_bytes() == text([SNAPSHOT])
     assert logged(caplog) == [

@@ -23,9 +23,17 @@ LEVELS: dict[str, dict[str, object]] = {
     "snapshot": {"type": "snapshot", "bids": [["1", "1"]], "asks": [["2", "1"]]},
     "update": {"type": "l2update", "changes": [["buy", "1", "2"]]},
     "heartbeat": {"type": "heartbeat"},
+    "trade": {"type": "match", "trade_id": 7, "side": "buy", "price": "1", "size": "1"},
+    "last trade": {"type": "last_match", "trade_id": 6, "side": "buy", "price": "1", "size": "1"},
 }
 TIMEOUTS = Timeouts()
-KINDS = {"Snapshot": "snapshot", "L2Update": "update", "Heartbeat": "heartbeat"}
+KINDS = {
+    "Snapshot": "snapshot",
+    "L2Update": "update",
+    "Heartbeat": "heartbeat",
+    "Trade": "trade",
+    "LastTrade": "last trade",
+}
 
 
 class Driven:
@@ -113,6 +121,11 @@ TABLE: dict[str, tuple[str, list[str], list[str]]] = {
         ["ack A B", "B snapshot", "A update", "B update", "A snapshot", "A update"],
         ["> subscribe A B", "B snapshot", "B update", "A snapshot", "A update"],
     ),
+    "trades are handed on whether the book is live or not": (
+        "A",
+        ["ack A", "A last trade", "A trade", "A update", "A snapshot", "A trade", "A crossed", "A trade"],
+        ["> subscribe A", "A last trade", "A trade", "A snapshot", "A trade", *ANEW, "A trade"],
+    ),
     "a snapshot in mid-stream is handed on": (
         "A",
         [*ONE_LIVE, "A snapshot", "A update"],
@@ -125,7 +138,7 @@ TABLE: dict[str, tuple[str, list[str], list[str]]] = {
     ),
     "a frame of an unknown type is passed over": (
         "A",
-        [*ONE_LIVE, 'junk {"type":"match","product_id":"A-USD"}', "A update"],
+        [*ONE_LIVE, 'junk {"type":"ticker","product_id":"A-USD"}', "A update"],
         [*ONE_LIVE_OUT, "A update"],
     ),
     # Frames that can't be trusted cost the connection
@@ -395,6 +408,45 @@ def test_rule(name: str) -> None:
     for step in steps:
         driven.step(step)
     assert driven.out == out
+
+
+BOTH = "AB"
+
+
+@pytest.mark.parametrize(
+    ("steps", "breaks"),
+    [
+        (["A crossed"], ["A resync: crossed for 2.0 s"]),
+        (["A wanted"], ["A resync: its recording was interrupted"]),
+        (6 * ["+1", "B heartbeat"], ["A stale: no frame of it for 5 s"]),
+        (["+6"], ["A stale: no frame for 5 s", "B stale: no frame for 5 s"]),
+        (["ack B"], ["A closed: the exchange has ended the subscription"]),
+        (["junk 5"], [f"{each} resync: frame rejected: Expected `object`, got `int`: b'5'" for each in BOTH]),
+        (["error "], [f"{each} refused: the exchange answers 'Failed to subscribe', ''" for each in BOTH]),
+        (["A crossed", "A update", "A snapshot"], ["A resync: crossed for 2.0 s"]),
+        (["A crossed", "+6"], ["A resync: crossed for 2.0 s", "B stale: no frame for 5 s"]),
+        (
+            ["A crossed", "A snapshot", "A crossed"],
+            ["A resync: crossed for 2.0 s", "A resync: crossed for 2.0 s", "B resync: A: crossed for 2.0 s"],
+        ),
+        (["A update", "A snapshot", "B heartbeat"], []),
+    ],
+)  # fmt: skip
+def test_streams_that_break_off(steps: list[str], breaks: list[str]) -> None:
+    """Each product that was live, and is so no longer, is told once, with what happened and why."""
+    driven = Driven("A B")
+    for step in [*TWO_LIVE, *steps]:
+        driven.step(step)
+    told = [f"{status.product_id.removesuffix('-USD')} {status.reason}" for status in driven.session.breaks]
+    assert [text.replace("-USD", "") for text in told] == breaks
+
+
+def test_product_that_was_never_live_breaks_off_where_it_is_refused() -> None:
+    """A product that does not exist is told as refused; of one that has had no snapshot nothing is told."""
+    driven = Driven("A B")
+    driven.step("error A-USD is not a valid product")
+    driven.step("+12")
+    assert [(status.product_id, status.event) for status in driven.session.breaks] == [("A-USD", "refused")]
 
 
 def test_many_products_are_asked_for_in_chunks() -> None:

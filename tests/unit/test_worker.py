@@ -26,11 +26,16 @@ from orderbook.recording.recorder import Recorder
 from orderbook.recording.writer import Writer
 from orderbook.shutdown import Shutdown
 from tests.support.clock import Clock
-from tests.support.recordings import HangingDisk
+from tests.support.recordings import ARRIVAL, HangingDisk
 from tests.support.waiting import wait_until
 
 FIRST, SECOND, THIRD = PRODUCTS = ["BTC-EUR", "ETH-EUR", "BTC-GBP"]
 POLICY = Policy("ws://127.0.0.1", Limiter(), Limiter(), Troubles({}))
+
+
+def heartbeat(product_id: str, time: str | None = None) -> Heartbeat:
+    """A heartbeat that has arrived."""
+    return Heartbeat(product_id, time, local_timestamp=ARRIVAL)
 
 
 class NumberedFeed(Feed):
@@ -49,7 +54,7 @@ class NumberedFeed(Feed):
         number = 0
         while not self.session.ended and number != self.crash_after:
             for product_id in self.session.product_ids:
-                yield Heartbeat(product_id, str(number)), f"{product_id} {number}".encode()
+                yield heartbeat(product_id, str(number)), f"{product_id} {number}".encode()
             number += 1
             await asyncio.sleep(0)
         if number == self.crash_after:
@@ -118,7 +123,7 @@ def test_driver() -> None:
         for product_id in PRODUCTS:
             its = [message for product, message in messages if product == product_id]
             assert len(its) >= 19
-            assert its == [Heartbeat(product_id, str(number)) for number in range(len(its))]
+            assert its == [heartbeat(product_id, str(number)) for number in range(len(its))]
 
 
 def test_refused_product() -> None:
@@ -311,7 +316,7 @@ def test_no_thread_for_a_look_up() -> None:
             try:
                 await asyncio.get_running_loop().getaddrinfo("localhost", 80)
             except OSError as error:
-                yield Heartbeat(FIRST, str(error)), b""
+                yield heartbeat(FIRST, str(error)), b""
 
     worker = Worker(lambda product_ids: [LookingUp(product_ids)])
     worker.join(Member(FIRST, FeedStats(), None))
@@ -339,7 +344,7 @@ def test_look_up_that_outlives_its_waiter(capfd: pytest.CaptureFixture[str]) -> 
                 async with asyncio.timeout(0.01):
                     await asyncio.get_running_loop().run_in_executor(None, look_up)
             except TimeoutError:
-                yield Heartbeat(FIRST), b""
+                yield heartbeat(FIRST), b""
 
     worker = Worker(lambda product_ids: [SlowFeed(product_ids)])
     worker.join(Member(FIRST, FeedStats(), None))
