@@ -70,12 +70,7 @@ def mapper(state: OrderBookState | None, message: Message) -> tuple[OrderBookSta
 def just_large_spread(product_summary: tuple[str, Summary], min_spread: float = 0.0001) -> bool:
     """Keep a summary whose spread is above this fraction of its ask price; never a book without one."""
     _product, summary = product_summary
-    if type(summary) is not OrderBookSummary:
-        return False
-    fraction = summary.spread / summary.ask_price  # a float, so right but for its last digits
-    if fraction < 0.999999999 * min_spread:
-        return False
-    return fraction > 1.000000001 * min_spread or summary.is_wider_than(min_spread)
+    return type(summary) is OrderBookSummary and summary.is_wider_than(min_spread)
 
 
 def is_wrong(product_summary: tuple[str, Summary]) -> bool:

@@ -56,7 +56,15 @@ class OrderBookSummary(msgspec.Struct, frozen=True, gc=False):
         )
 
     def is_wider_than(self, fraction: float) -> bool:
-        """Whether the spread is above this fraction of the ask price, exactly, in decimals; takes 4 µs."""
+        """Whether the spread is above this fraction of the ask price, exactly.
+
+        Takes 0.2 µs, and 4 µs where floats are too near to tell.
+        """
+        share = self.spread / self.ask_price  # right but for its last digits
+        if share < 0.999999999 * fraction:
+            return False
+        if share > 1.000000001 * fraction:
+            return True
         spread, ask, least = (Decimal(repr(number)) for number in (self.spread, self.ask_price, fraction))
         return spread > Context(prec=40).multiply(ask, least)  # two floats have at most 34 digits
 
@@ -207,6 +215,18 @@ class OrderBookState:
         Takes under 30 µs for a few levels, and O(n) for more than are kept near, as a rule 25 to 400.
         """
         return self._bids.best_first(levels), self._asks.best_first(levels)
+
+    def within(self, fraction: float) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+        """The bids and asks within this fraction of the mid from it, or a hair farther, best first.
+
+        Empty without both sides. O(n): takes 1 ms in a book of 30,000 levels.
+        """
+        bids, asks = self._bids, self._asks
+        if not bids.near or not asks.near:
+            return [], []
+        mid = (bids.best - asks.best) / 2
+        reach = mid * fraction * 1.000000001
+        return bids.down_to(mid - reach), asks.down_to(-mid - reach)
 
     def levels(self) -> tuple[int, int]:
         """How many bids and asks there are; any thread may ask."""

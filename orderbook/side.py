@@ -85,6 +85,14 @@ class Side:
             listed += [(abs(price), far[price]) for price in nlargest(levels - len(near), far)]
         return listed
 
+    def down_to(self, worst: float) -> list[tuple[float, float]]:
+        """The levels no worse than a price, negated on asks, as (price, size), best first; O(n)."""
+        levels = []
+        for sizes in (self.near, self.far) if worst < self.floor else (self.near,):
+            prices = sorted((price for price in sizes if price >= worst), reverse=True)
+            levels += [(abs(price), sizes[price]) for price in prices]
+        return levels
+
     def copy(self) -> "Side":
         """A side with dicts of its own; where deletes have left many gaps in a dict, its copy has none."""
         copy = Side({}, self.kept)

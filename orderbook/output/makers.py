@@ -1,0 +1,265 @@
+"""Makers of rows: one a product and dataset, which knows what its next row needs of before.
+
+What is no live book with a bid below its ask has no row but in `status`, and in `incremental_book_L2`, whose
+readers keep a book themselves. A maker has nothing in it that changes in place, so a shallow copy is one.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from orderbook import signals
+from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summary
+from orderbook.coinbase.messages import L2Update, Message, Snapshot, Status, Trade, both_times
+from orderbook.output.datasets import AMOUNTS, DEPTHS, IMBALANCES, Dataset, Rows, Value
+
+Top = tuple[float, float, float, float]  # bid price and size, ask price and size
+
+
+class Maker(Protocol):
+    """Makes the rows of one dataset, of one product."""
+
+    def due(self, message: Message, book: OrderBookState) -> Sequence[Rows]:
+        """Rows that are due before the message, of the book before it."""
+
+    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
+        """Rows of what the message has changed; the book has taken it."""
+
+
+class _OnMessage:
+    """Makes rows of what a message has changed."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def due(self, message: Message, book: OrderBookState) -> Sequence[Rows]:
+        return ()
+
+    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
+        raise NotImplementedError
+
+    def _rows(self, message: Message, *values: tuple[Value, ...]) -> Sequence[Rows]:
+        return [_rows(self._dataset, message.product_id, message.time, message.local_timestamp, values)]
+
+
+class _Quotes(_OnMessage):
+    """A row when the top's price or size changes."""
+
+    _last: Top | None = None
+
+    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
+        if type(message) is Status:
+            self._last = None
+        if type(summary) is not OrderBookSummary or summary.top == self._last:
+            return ()
+        self._last = summary.top
+        bid, bid_size, ask, ask_size = summary.top
+        return self._rows(message, (ask_size, ask, bid, bid_size))
+
+
+class _Changes(_OnMessage):
+    """A row a changed level, and one a level of a snapshot, best first."""
+
+    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
+        if type(message) is L2Update and book.is_live:
+            sides = {"buy": "bid", "sell": "ask"}
+            changes = message.changes
+            return self._rows(
+                message, *((False, sides[change.side], change.price, change.size) for change in changes)
+            )
+        if type(message) is Snapshot:
+            sides_of_book = zip(("bid", "ask"), book.depth(sum(book.levels())), strict=True)
+            return self._rows(
+                message,
+                *((True, side, price, size) for side, levels in sides_of_book for price, size in levels),
+            )
+        return ()
+
+
+class _Trades(_OnMessage):
+    """A row a trade."""
+
+    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
+        if type(message) is not Trade:  # nor the last one before a subscription
+            return ()
+        return self._rows(message, (str(message.trade_id), message.side, message.price, message.size))
+
+
+class _Statuses(_OnMessage):
+    """A row when a product's state changes."""
+
+    _event = ""
+
+    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
+        if type(message) is Status:
+            event, _, reason = message.reason.partition(": ")
+        elif not book.is_live:
+            return ()
+        elif type(now := book.summarize()) is CrossedBook:
+            event, reason = "crossed", f"best bid {now.bid_price}, best ask {now.ask_price}"
+        else:
+            event, reason = "live", "snapshot" if type(message) is Snapshot else "crossed no more"
+        if event == self._event and type(message) is not Status:
+            return ()
+        self._event = event
+        return self._rows(message, (event, reason))
+
+
+class _WideSpreads(_OnMessage):
+    """A row when a stretch of summaries above the threshold ends; all by arrival."""
+
+    _began: int | None = None
+    _at = 0  # the last summary of the stretch, in nanoseconds
+    _bps = _most = _area = _sum = 0.0
+    _updates = 0
+
+    def __init__(self, dataset: Dataset, min_spread: float) -> None:
+        super().__init__(dataset)
+        self._min_spread = min_spread
+
+    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
+        wide = type(summary) is OrderBookSummary and summary.is_wider_than(self._min_spread)
+        if not wide and (self._began is None or _says_nothing(message, book)):
+            return ()
+        at = _arrival(message)
+        if at is None:
+            return ()
+        if self._began is None:
+            self._began = self._at = at
+            self._bps = self._most = self._area = self._sum = 0.0
+            self._updates = 0
+        self._area += self._bps * max(0, at - self._at)
+        self._at = max(at, self._at)
+        if wide:
+            assert type(summary) is OrderBookSummary
+            self._bps = summary.spread / summary.ask_price * 10_000
+            self._most, self._sum = max(self._most, self._bps), self._sum + self._bps
+            self._updates += 1
+            return ()
+        began, lasted = self._began, self._at - self._began
+        self._began = None
+        mean = self._area / lasted if lasted else self._sum / self._updates
+        row = (began // 1_000, self._at // 1_000, lasted / 1e9, self._updates, self._most, mean)
+        return self._rows(message, row)
+
+
+class _EachInterval:
+    """Makes at most one row an interval: at the first message behind its end, of the book before it."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._number = 0  # of the interval that is under way, counted from 1970
+
+    def due(self, message: Message, book: OrderBookState) -> Sequence[Rows]:
+        at = _arrival(message)
+        if at is None or at // self._dataset.interval <= self._number:
+            return ()
+        self._number = at // self._dataset.interval
+        summary = book.summarize()
+        if type(summary) is not OrderBookSummary or book.repeats:
+            return ()
+        return [
+            _rows(self._dataset, message.product_id, summary.time, summary.local_timestamp, [values])
+            for values in self._values(book)
+        ]
+
+    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
+        return ()
+
+    def _values(self, book: OrderBookState) -> Iterator[tuple[Value, ...]]:
+        """The row of the interval, if there is one."""
+        raise NotImplementedError
+
+
+class _BookSnapshots(_EachInterval):
+    """A row each interval in which the best levels have changed."""
+
+    _last: tuple[Value, ...] = ()
+
+    def _values(self, book: OrderBookState) -> Iterator[tuple[Value, ...]]:
+        levels = self._dataset.levels
+        bids, asks = book.depth(levels)
+        none = (None, None)
+        sides = ([*side, *[none] * (levels - len(side))] for side in (asks, bids))
+        values = tuple(value for pair in zip(*sides, strict=True) for level in pair for value in level)
+        if values != self._last:
+            self._last = values
+            yield values
+
+
+class _Signals(_EachInterval):
+    """A row each interval."""
+
+    _ofi = 0.0
+    _top: Top | None = None
+
+    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
+        if type(message) is Status:
+            self._top = None
+        elif type(summary) is OrderBookSummary:
+            if self._top is not None and type(message) is not Snapshot:
+                self._ofi += signals.order_flow_imbalance(self._top, summary.top)
+            self._top = summary.top
+        return ()
+
+    def due(self, message: Message, book: OrderBookState) -> Sequence[Rows]:
+        before = self._number
+        rows = super().due(message, book)
+        if self._number != before:
+            self._ofi = 0.0
+        return rows
+
+    def _values(self, book: OrderBookState) -> Iterator[tuple[Value, ...]]:
+        bids, asks = book.within(max(DEPTHS) / 10_000)
+        mid = signals.mid(bids, asks)
+        assert mid is not None
+        values: list[Value] = [mid, book.spread(), signals.spread_bps(bids, asks)]
+        values.append(signals.weighted_mid(bids, asks))
+        top = book.depth(max(IMBALANCES))
+        values += [signals.imbalance(*top, levels) for levels in IMBALANCES]
+        values += [signals.depth_within(side, mid, bps) for bps in DEPTHS for side in (bids, asks)]
+        every: list[list[tuple[float, float]]] = []
+        for amount in AMOUNTS:
+            for number, side in enumerate((asks, bids)):
+                slippage = signals.slippage_bps(side, mid, amount)
+                if slippage is None:  # it may take levels that are farther
+                    every = every or list(reversed(book.depth(sum(book.levels()))))
+                    slippage = signals.slippage_bps(every[number], mid, amount)
+                values.append(slippage)
+        yield (*values, self._ofi)
+
+
+def maker(dataset: Dataset, min_spread: float) -> Maker:
+    """The maker of a dataset's rows for one product; `min_spread` is the threshold of wide spreads."""
+    if dataset.interval:
+        return _BookSnapshots(dataset) if dataset.levels else _Signals(dataset)
+    if dataset.name == "wide_spreads":
+        return _WideSpreads(dataset, min_spread)
+    kinds = {"quotes": _Quotes, "incremental_book_L2": _Changes, "trades": _Trades, "status": _Statuses}
+    return kinds[dataset.name](dataset)
+
+
+def _says_nothing(message: Message, book: OrderBookState) -> bool:
+    """Whether a message without a summary leaves the book as it was: a heartbeat, a trade, a repetition."""
+    return not isinstance(message, Snapshot | L2Update | Status) or book.repeats
+
+
+def _arrival(message: Message) -> int | None:
+    """When a message came, in nanoseconds; the exchange's time where nobody knows."""
+    return message.local_timestamp or both_times(message.time, None)[1]
+
+
+def _rows(
+    dataset: Dataset,
+    symbol: str,
+    time: str | None,
+    local_timestamp: int | None,
+    values: Sequence[tuple[Value, ...]],
+) -> Rows:
+    sent, received = both_times(time, local_timestamp)
+    return Rows(
+        dataset,
+        symbol,
+        None if sent is None else sent // 1_000,
+        None if received is None else received // 1_000,
+        values,
+    )
