@@ -6,6 +6,7 @@ looks at all levels.
 The book follows two goals, a best bid and a best ask, which walk: their middle as a random walk
 drawn gently home, their distance as a random spread about its mean. No bid is ever above
 the one goal and no ask below the other at the end of an update, so the book never ends one crossed.
+They are the best prices until trades take these away.
 As on the real feed they and the best prices stay in many updates, and then move by all that is due.
 """
 
@@ -15,9 +16,9 @@ from datetime import UTC, datetime
 from math import exp, log, sqrt
 from random import Random
 from typing import Any
-from uuid import UUID
 
 from tests.exchange.side import Side
+from tests.exchange.trades import Trade, Trades
 
 MOST_CHANGES = 189
 SPREAD_DEVIATION = 0.75  # of the logarithm of the spread
@@ -63,7 +64,6 @@ class Market:
         self._home = self._mid = mid * 10**decimals
         self._mean = log(spread_ticks) - SPREAD_DEVIATION**2 / 2
         self._wide = 0.0
-        self._sequence = 10**11
         bids, asks = (levels, levels) if isinstance(levels, int) else levels
         self._bids = Side("buy", 1, decimals, bids, lowest=1)
         self._asks = Side("sell", -1, decimals, asks, lowest=-1000 * round(self._home))
@@ -74,6 +74,7 @@ class Market:
                 side.sizes[key] = self._size()[0]
                 key = self._anywhere(side)
             side.keys = sorted(side.sizes)
+        self._trades = Trades(product_id, seed, self._bids, self._asks, self._now)
 
     def snapshot(self) -> bytes:
         """The whole book, best level first; about 1 µs a level."""
@@ -86,7 +87,8 @@ class Market:
     def update(self, changes: int | None = None, at: float | None = None) -> bytes:
         """The market moves: one `l2update`, of as many changes as given, or else as the market has.
 
-        It is dated as of now, or `at` a time in seconds since 1970.
+        Before these it has one of each level that trades have taken from since the last update. It is
+        dated as of now, or `at` a time in seconds since 1970.
         """
         random = self._random.random
         changes = changes or self._changes
@@ -115,30 +117,30 @@ class Market:
             followed.set(self._near(followed), self._size())
         return first, self._update_frame()
 
-    def heartbeat(self) -> bytes:
-        """The message that comes once a second, however quiet the market."""
-        self._sequence += 1
-        return (
-            f'{{"type":"heartbeat","last_trade_id":{self._sequence // 100},'
-            f'"product_id":"{self.product_id}","sequence":{self._sequence},'
-            f'"time":"{self._now()}"}}'
-        ).encode()
+    def matches(self) -> list[bytes]:
+        """The trades before the next update, which covers them; mostly none. About 0.2 µs, and 5 a trade."""
+        return [self._trades.match(fill) for fill in self._trades.take()]
 
     def match(self) -> bytes:
-        """A trade at the best bid, which leaves the book as it is; its price is not padded."""
-        self._sequence += 1
-        bids = self._bids
-        order = UUID(int=self._sequence)
-        return (
-            f'{{"type":"match","trade_id":{self._sequence // 100},"maker_order_id":"{order}",'
-            f'"taker_order_id":"{order}","side":"buy","size":"0.001",'
-            f'"price":"{bids.goal / bids.unit!r}","product_id":"{self.product_id}",'
-            f'"sequence":{self._sequence},"time":"{self._now()}"}}'
-        ).encode()
+        """One trade more, which the next update covers."""
+        [fill] = self._trades.take(1)
+        return self._trades.match(fill)
+
+    def last_match(self) -> bytes:
+        """The last trade, as it is sent to one who has just subscribed."""
+        return self._trades.last_match()
+
+    def heartbeat(self) -> bytes:
+        """The message that comes once a second, however quiet the market."""
+        return self._trades.heartbeat()
+
+    def trades(self) -> list[Trade]:
+        """All trades since the market began, in order."""
+        return self._trades.happened()
 
     @property
     def goals(self) -> tuple[int, int, float, float]:
-        """The goals of bids and asks, which are the best prices after an update, and what they come of."""
+        """The goals of bids and asks, which no best price is beyond, and what they come of."""
         return self._bids.goal, self._asks.goal, self._mid, self._wide
 
     @goals.setter

@@ -15,7 +15,8 @@ class Side:
 
     def __init__(self, word: str, sign: int, decimals: int, levels: int, lowest: int) -> None:
         self.word, self.sign, self.levels, self.lowest = word, sign, levels, lowest
-        self.shape = f'["%d.%0{decimals}d","%s"]'
+        self.price = f"%d.%0{decimals}d"
+        self.shape = f'["{self.price}","%s"]'
         self.change = self.shape.replace("[", f'["{word}",')
         self.unit = 10**decimals
         self.goal = 0

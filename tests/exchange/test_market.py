@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -10,10 +11,12 @@ import pytest
 from orderbook.book import OrderBookState, OrderBookSummary
 from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import L2Update, Snapshot
-from tests.exchange.client import PRODUCT
+from tests.exchange.client import PRODUCT, type_of
 from tests.exchange.market import Market, market
 from tests.exchange.prepared import PreparedMarket
+from tests.exchange.trades import Trade
 from tests.support.oracle import Oracle
+from tests.support.tape import Tape
 
 
 def random_or_prepared(product: str, prepared: int) -> Market:
@@ -21,10 +24,17 @@ def random_or_prepared(product: str, prepared: int) -> Market:
     return market(product, 1, kind=PreparedMarket, prepared=prepared) if prepared else market(product, 1)
 
 
+def moves(moving: Market, updates: int) -> Iterator[bytes]:
+    """So many updates of a market, each behind the trades that it covers."""
+    for _ in range(updates):
+        yield from moving.matches()
+        yield moving.update()
+
+
 def test_seed() -> None:
     """Equal arguments give equal frames, byte by byte; another seed gives others."""
     frames = [
-        [made.snapshot(), *(made.update() for _ in range(50)), made.heartbeat(), made.match()]
+        [made.snapshot(), made.last_match(), *moves(made, 50), made.heartbeat(), made.match()]
         for made in (market("ETH-EUR", seed, clock=lambda: 1.75) for seed in (1, 1, 2))
     ]
     assert frames[0] == frames[1] != frames[2]
@@ -39,8 +49,10 @@ def test_long_run(product: str, prepared: int) -> None:
     oracle.apply(moving.snapshot())
     began = len(oracle.bids), len(oracle.asks)
     spreads, bids = [], set()
-    for _ in range(3_000):
-        top = oracle.judge(moving.update())
+    for frame in moves(moving, 3_000):
+        if type_of(frame) == "match":
+            continue
+        top = oracle.judge(frame)
         assert top is not None and top[:4] == moving.best()
         spreads.append(top.spread / top.ask_price)
         bids.add(top.bid_price)
@@ -49,6 +61,48 @@ def test_long_run(product: str, prepared: int) -> None:
         assert 0.85 * first < len(levels) < 1.15 * first
     assert len(bids) > 50
     assert 0.02 < sum(spread > 0.0001 for spread in spreads) / len(spreads) < 0.98
+
+
+@pytest.mark.parametrize("prepared", [0, 400])
+@pytest.mark.parametrize("product", ["BTC-EUR", PRODUCT])
+def test_trades(product: str, prepared: int) -> None:
+    """Ids have no holes, heartbeats have the last one, and updates cover the trades before them."""
+    moving, tape = random_or_prepared(product, prepared), Tape(product)
+    for frame in (moving.snapshot(), moving.last_match(), moving.heartbeat()):
+        tape.judge(frame)
+    for _ in range(300):
+        for frame in [*moves(moving, 10), moving.heartbeat()]:
+            tape.judge(frame)
+    assert tape.covering > 200
+    assert tape.trades == moving.trades()
+    assert {side for _id, side, _price, _size in tape.trades} == {"buy", "sell"}
+
+
+@pytest.mark.parametrize("prepared", [0, 5])
+def test_one_trade_more(prepared: int) -> None:
+    """Trades that are asked for take from the best level, until it is gone; the next update covers them."""
+    moving, tape = random_or_prepared(PRODUCT, prepared), Tape(PRODUCT)
+    moving.update()
+    tape.judge(moving.snapshot())
+    tape.judge(moving.last_match())
+    for _ in range(200):
+        bid, bid_size, ask, ask_size = moving.best()
+        tape.judge(moving.match())
+        _id, side, price, size = tape.trades[-1]
+        assert (price, size <= bid_size) == (bid, True) if side == "buy" else (ask, size <= ask_size)
+        for frame in moves(moving, 2):
+            tape.judge(frame)
+    assert moving.book() == (tape.oracle.bids, tape.oracle.asks)
+    assert tape.trades == moving.trades()
+
+
+def test_trades_of_the_real_feed(capture: Path) -> None:
+    """What is asked of the market's trades holds for those of a real minute."""
+    tapes = {product: Tape(product) for product in ("BTC-USD", "ETH-USD")}
+    for frame in capture.read_bytes().splitlines()[1:]:
+        tapes[json.loads(frame)["product_id"]].judge(frame)
+    assert sum(len(tape.trades) for tape in tapes.values()) == 435
+    assert sum(tape.heartbeats for tape in tapes.values()) == 118
 
 
 @pytest.mark.parametrize("changes", [1, 10, 22, 1_000])
@@ -69,14 +123,18 @@ class Shape:
 
     def __init__(self, frames: list[bytes]) -> None:
         self.changes: list[int] = []
-        self.moves = 0
+        self.moves = self.trades = self.covering = 0
         books: dict[str, OrderBookState] = {}
         tops: dict[str, tuple[float, float]] = {}
         self.ordered = True
         self.what: Counter[str] = Counter()
         present: dict[str, set[tuple[str, float]]] = {}
+        traded: set[str] = set()  # since the last update
         for frame in frames:
             message = json.loads(frame)
+            if message["type"] == "match":
+                self.trades += 1
+                traded.add(message["product_id"])
             if message["type"] == "snapshot":
                 sides = (("buy", message["bids"]), ("sell", message["asks"]))
                 present[message["product_id"]] = {(side, float(p)) for side, book in sides for p, _ in book}
@@ -92,6 +150,8 @@ class Shape:
             if message["type"] == "snapshot":
                 continue
             self.changes.append(len(message["changes"]))
+            self.covering += message["product_id"] in traded
+            traded.discard(message["product_id"])
             self.ordered &= message["changes"] == sorted(message["changes"], key=lambda change: change[0])
             levels = present[message["product_id"]]
             for side, price, size in message["changes"]:
@@ -112,6 +172,16 @@ class Shape:
         return self.moves / len(self.changes)
 
     @property
+    def trading(self) -> float:
+        """Trades an update."""
+        return self.trades / len(self.changes)
+
+    @property
+    def bunches(self) -> float:
+        """The share of the updates that cover trades."""
+        return self.covering / len(self.changes)
+
+    @property
     def absent(self) -> float:
         """The share of the deletes that name no level."""
         return self.what["absent"] / self.what["delete"]
@@ -123,28 +193,35 @@ class Shape:
 
 
 def test_updates_look_like_the_real_ones(capture: Path) -> None:
-    """Changes an update, moves of the top, deletes, and the order of the sides, as in a real minute."""
+    """Changes and trades an update, moves of the top, deletes, order of the sides, as in a real minute."""
     frames = []
     for product in ("BTC-USD", "ETH-USD"):
         moving: Market = market(product, 1)
-        frames += [moving.snapshot(), *(moving.update() for _ in range(1_000))]
+        frames += [moving.snapshot(), *moves(moving, 1_000)]
     made, real = Shape(frames), Shape(capture.read_bytes().splitlines())
     assert made.ordered and real.ordered
     assert made.mean == pytest.approx(real.mean, rel=0.2)
     assert max(made.changes) <= max(real.changes)
+    assert made.trading == pytest.approx(real.trading, rel=0.2)
+    assert made.bunches == pytest.approx(real.bunches, rel=0.2)
     assert real.moving / 3 < made.moving < 3 * real.moving
     assert made.deletes == pytest.approx(real.deletes, abs=0.1)
     assert made.absent == pytest.approx(real.absent, abs=0.06)
 
 
 def test_a_prepared_market_passes_the_same_books_again() -> None:
-    """After a whole circle of updates the book is as before; each update has the time of the moment."""
-    moving = market(PRODUCT, 1, clock=iter(range(100)).__next__, kind=PreparedMarket, prepared=5)
+    """After a whole circle the book and the trades are as before; each update has the time of the moment."""
+    moving = market(PRODUCT, 1, clock=iter(range(1_000)).__next__, kind=PreparedMarket, prepared=30)
     books, times = [], []
-    for _ in range(20):
+    traded: list[list[Trade]] = []
+    for _ in range(120):
         books.append(moving.book())
+        before = len(moving.trades())
+        moving.matches()
+        traded.append([trade._replace(id=0) for trade in moving.trades()[before:]])
         times.append(json.loads(moving.update())["time"])
-    assert books[:10] == books[10:] and books[1:5] == books[9:5:-1]
+    assert any(traded[:30]) and any(traded[30:60]) and traded[:60] == traded[60:]
+    assert books[:60] == books[60:] and books[1:30] == books[59:30:-1]
     assert books.count(books[0]) == 2 and times == sorted(set(times))
 
 
@@ -153,13 +230,12 @@ def test_leap(prepared: int) -> None:
     """A book without a leap's first part stays crossed for hundreds of updates; the true one never is."""
     for steps in range(10):
         moving = random_or_prepared(PRODUCT, prepared)
-        for _ in range(steps):
-            moving.update()
+        list(moves(moving, steps))
         right, wrong = Oracle(PRODUCT), Oracle(PRODUCT)
         for oracle in (right, wrong):
             oracle.apply(moving.snapshot())
         first, second = moving.leap()
         assert right.apply(first) and right.apply(second) and wrong.apply(second) is None
-        for _ in range(200):
-            update = moving.update()
-            assert right.judge(update) is not None and wrong.judge(update) is None
+        for frame in moves(moving, 200):
+            if type_of(frame) == "l2update":
+                assert right.judge(frame) is not None and wrong.judge(frame) is None
