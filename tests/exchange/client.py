@@ -25,9 +25,12 @@ def request(connection: ClientConnection, kind: str, products: list[str], *chann
     connection.send(json.dumps(fields))
 
 
-def subscribe(connection: ClientConnection, *products: str, heartbeat: bool = False) -> None:
-    """Ask for the books of products."""
-    request(connection, "subscribe", [*products], "level2_batch", *(["heartbeat"] if heartbeat else []))
+def subscribe(
+    connection: ClientConnection, *products: str, matches: bool = False, heartbeat: bool = False
+) -> None:
+    """Ask for the books of products, and for their trades and heartbeats too if wanted."""
+    others = [channel for channel, wanted in [("matches", matches), ("heartbeat", heartbeat)] if wanted]
+    request(connection, "subscribe", [*products], "level2_batch", *others)
 
 
 def receive(connection: ClientConnection) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from websockets.asyncio.server import ServerConnection
 
-from tests.exchange.subscription import LEVEL2, Request
+from tests.exchange.subscription import CHANNELS, LEVEL2, Request
 
 
 class Sent(NamedTuple):
@@ -38,8 +38,8 @@ class Connection:
     """One connection that finished its handshake, numbered from 0 in order of connecting.
 
     `connected` is `time.monotonic()`. `products` are those that it ever asked for, `subscribed` those
-    that it is subscribed to now, by channel. It receives the updates of the products in `streaming`, has
-    had the snapshot of those in `live`, and receives the heartbeats of those in `heartbeats`.
+    that it is subscribed to now, by channel, and `receiving` those of which it is sent what happens. It has
+    had the snapshot of the products in `live`.
     `close_code` is the client's own (1006 if it left without a close frame), None while it is open;
     `closed_by_client` says that the client's close frame came before any of ours.
 
@@ -53,9 +53,8 @@ class Connection:
     connected: float
     products: list[str] = field(default_factory=list)
     subscribed: dict[str, dict[str, None]] = field(default_factory=dict)
-    streaming: dict[str, None] = field(default_factory=dict)  # in order of subscribing
+    receiving: dict[str, set[str]] = field(default_factory=lambda: {channel: set() for channel in CHANNELS})
     live: set[str] = field(default_factory=set)
-    heartbeats: set[str] = field(default_factory=set)
     unsubscribed: Counter[str] = field(default_factory=Counter)  # how often, by product
     close_code: int | None = None
     closed_by_client: bool = False
@@ -74,6 +73,10 @@ class Connection:
         """Whether it is subscribed to a product on a channel."""
         return product in self.subscribed.get(channel, ())
 
+    def receives(self, product: str) -> bool:
+        """Whether it is sent anything of what happens to a product."""
+        return any(product in products for products in self.receiving.values())
+
     def subscribe(self, request: Request) -> None:
         """Add what a request asks for to the subscriptions."""
         for channel in request.channels:
@@ -85,15 +88,13 @@ class Connection:
             products = self.subscribed.get(channel, {})
             for product in request.products or list(products):
                 products.pop(product, None)
+                self.receiving[channel].discard(product)
                 if channel == LEVEL2:
                     self._end_book(product)
-                elif channel == "heartbeat":
-                    self.heartbeats.discard(product)
             if not products:
                 self.subscribed.pop(channel, None)
 
     def _end_book(self, product: str) -> None:
         self.unsubscribed[product] += 1
-        self.streaming.pop(product, None)
         for products in (self.live, self.silent, self.broken_books):
             products.discard(product)

@@ -24,6 +24,7 @@ from tests.exchange.connection import Connection, Received, Sent
 from tests.exchange.faults import BY_CHANCE
 from tests.exchange.market import PRODUCTS, market
 from tests.exchange.prepared import PreparedMarket
+from tests.exchange.trades import Trade
 from tests.exchange.trouble import FAULTS, Struck, by_chance
 from tests.exchange.venue import Venue
 from tests.support.waiting import wait_until
@@ -39,6 +40,7 @@ class Exchange:
 
     Each product's market moves `rate` times a second, or, with a rate of 0, only by `step`: evenly, or,
     with a `tick` in seconds, all at each tick, when each connection is sent all of its products at once.
+    Before every eighth move or so there are trades, which it covers.
     `levels` replaces the levels a side of every book, `changes` the number of changes an update.
     With `prepared` updates made beforehand, over which each market goes to and fro, sending costs less.
     With `tls` it speaks `wss`, with a certificate of its own (see `ca_file`). `compression` None turns
@@ -163,6 +165,10 @@ class Exchange:
     def best(self, product: str) -> tuple[float, float, float, float]:
         """Bid price and size, ask price and size, of the true book."""
         return self._call(lambda: self._venue.markets[product].best())
+
+    def trades(self, product: str) -> list[Trade]:
+        """All trades of a product so far, in order, whoever was sent them."""
+        return self._call(lambda: self._venue.markets[product].trades())
 
     def live(self, product: str) -> list[Connection]:
         """The open connections that have had the product's snapshot."""

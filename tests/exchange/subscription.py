@@ -11,7 +11,13 @@ from typing import Any
 LEVEL2 = "level2_batch"
 """The channel of the books."""
 
-CHANNELS = {LEVEL2: "level2_50", "heartbeat": "heartbeat", "matches": "matches"}
+HEARTBEAT = "heartbeat"
+"""The channel of a message once a second."""
+
+MATCHES = "matches"
+"""The channel of the trades."""
+
+CHANNELS = {LEVEL2: "level2_50", HEARTBEAT: HEARTBEAT, MATCHES: MATCHES}
 """The channels by the names they are subscribed with, and what the acknowledgement calls them."""
 
 

@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.exchange import Exchange
-from tests.exchange.client import DEADLINE, PRODUCT, client, reader, receive, subscribe, type_of
-from tests.support.oracle import Oracle, lines
+from tests.exchange.client import DEADLINE, PRODUCT, client, reader, receive, request, subscribe, type_of
+from tests.support.tape import Tape
 
 
 @pytest.fixture(scope="module")
@@ -33,35 +33,40 @@ def small() -> Iterator[Exchange]:
 @pytest.mark.parametrize(
     "options",
     # Not over TLS: Python 3.11 can't read and write one TLS socket in two threads, as this client does.
-    [{}, {"tick": 0.05}, {"compression": None, "tick": 0.02}, {"prepared": 5}],
+    [{}, {"tick": 0.05}, {"compression": None, "tick": 0.02}, {"prepared": 50}],
     ids=lambda options: " ".join(options) or "plain",
 )
 def test_whole_feed(options: dict[str, Any]) -> None:
-    """A client gets the acknowledgement, then snapshots, then updates that make the exchange's true books."""
+    """A client gets the acknowledgement, then snapshots, then updates that make the exchange's true books.
+
+    Each snapshot is followed by the last trade, and trades come before the updates that cover them.
+    """
     with Exchange(rate=20, **options) as exchange, client(exchange) as connection:
-        subscribe(connection, *exchange.products, heartbeat=True)
+        subscribe(connection, *exchange.products, matches=True, heartbeat=True)
         channels = json.loads(receive(connection))["channels"]
-        assert [channel["name"] for channel in channels] == ["level2_50", "heartbeat"]
+        assert [channel["name"] for channel in channels] == ["level2_50", "matches", "heartbeat"]
         assert channels[0] == {
             "name": "level2_50",
             "product_ids": list(exchange.products),
             "account_ids": None,
         }
         frames = [receive(connection) for _ in range(400)]
-        assert [type_of(frame) for frame in frames[:4]] == ["snapshot"] * 4
+        assert [type_of(frame) for frame in frames[:8]] == ["snapshot", "last_match"] * 4
         assert len(frames[0]) > 1_100_000 and b'"BTC-USD","asks":[["' in frames[0][:60]
         kinds = Counter(map(type_of, frames))
-        assert set(kinds) == {"snapshot", "l2update", "heartbeat", "match"}
-        assert kinds["l2update"] > 340
+        assert set(kinds) == {"snapshot", "l2update", "heartbeat", "match", "last_match"}
+        assert kinds["l2update"] > 240
         exchange.pause()
         frames += [receive(connection) for _ in range(sum(map(len, exchange.sent.values())) - 400)]
         for product in exchange.products:
             sent = [sent.frame for sent in exchange.sent[product]]
             mine = [frame for frame in frames if json.loads(frame)["product_id"] == product]
             assert mine == sent[: len(mine)]
-            oracle = Oracle(product)
-            assert [line for line in map(oracle.apply, mine) if line] == lines(mine)[product]
-            assert (oracle.bids, oracle.asks) == exchange.book(product)
+            tape = Tape(product)
+            for frame in mine:
+                tape.judge(frame)
+            assert (tape.oracle.bids, tape.oracle.asks) == exchange.book(product)
+            assert tape.trades and tape.trades == exchange.trades(product)[-len(tape.trades) :]
 
 
 def test_no_subscription() -> None:
@@ -119,24 +124,30 @@ def test_rates() -> None:
 
 
 def test_ticks() -> None:
-    """At each tick a connection gets one update of each of its products, in order; a paused one none."""
+    """At each tick a connection gets one update of each of its products, in order; a paused one none.
+
+    Trades go to those who subscribed to them.
+    """
     products = [PRODUCT, "BBB-EUR", "CCC-EUR"]
     with (
         Exchange(products, rate=10, tick=0.1, levels=20) as exchange,
         client(exchange) as connection,
         reader(exchange, PRODUCT),
+        client(exchange) as trader,
     ):
         subscribe(connection, *products)
+        request(trader, "subscribe", [PRODUCT], "matches")
         exchange.wait(lambda: len(exchange.sent[products[-1]]) > 10, DEADLINE)
-        updates = [
-            frame for frame in (receive(connection) for _ in range(30)) if type_of(frame) == "l2update"
-        ]
-        whose = [json.loads(frame)["product_id"] for frame in updates]
-        assert whose == (products * 10)[: len(whose)]
+        updates = [json.loads(receive(connection)) for _ in range(34)][4:]
+        assert [update["product_id"] for update in updates] == products * 10
+        assert {update["type"] for update in updates} == {"l2update"}
+        traded = [type_of(receive(trader)) for _ in range(5)]
+        assert traded == ["subscriptions", "last_match", *["match"] * 3]
         exchange.pause(PRODUCT)
-        count = len(exchange.sent[PRODUCT])
+        count, trades = len(exchange.sent[PRODUCT]), exchange.trades(PRODUCT)
         exchange.wait(lambda: len(exchange.sent[products[-1]]) > 20, DEADLINE)
         assert len(exchange.sent[PRODUCT]) == count
+        assert exchange.trades(PRODUCT) == trades
 
 
 def test_listener(small: Exchange) -> None:

@@ -24,8 +24,8 @@ def exchange() -> Iterator[Exchange]:
 
 
 def next_frame(connection: ClientConnection) -> tuple[str, str]:
-    """The next frame's type and product, if it has one; trades and heartbeats are passed over."""
-    message = receive_until(connection, lambda message: message["type"] not in ("match", "heartbeat"))
+    """The next frame's type and product, if it has one; heartbeats are passed over."""
+    message = receive_until(connection, lambda message: message["type"] != "heartbeat")
     return message["type"], message.get("product_id", "")
 
 

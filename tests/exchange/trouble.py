@@ -69,7 +69,7 @@ class Subscribe(AtOnce):
         self.venue.acknowledge(self.connection)
 
     def follow(self, updates: bool) -> None:
-        """Send the product's heartbeats from now on, and its `updates`, but no snapshot."""
+        """Send the product's heartbeats and trades from now on, and its `updates`, but no snapshot."""
         self.venue.follow(self.connection, self.product, updates)
 
     def begin(self, padding: int = 0) -> None:

@@ -1,8 +1,8 @@
 """Protocol of the simulated exchange: who is connected and subscribed, and what is sent to whom.
 
 Everything here runs in one asyncio loop. A connection subscribes, is acknowledged, gets the snapshot of
-each of its products and from then on what the product's market does. A fault that waits for a handshake,
-a subscription or a live stream happens there (see `faults`).
+each of its products, its last trade if it asked for trades, and from then on what the product's market does.
+A fault that waits for a handshake, a subscription or a live stream happens there (see `faults`).
 
 Two tasks keep all the time there is: one moves the markets, the other sends the heartbeats.
 """
@@ -26,16 +26,22 @@ from tests.exchange import pace
 from tests.exchange.connection import Connection, Received, Sent
 from tests.exchange.listener import Listener
 from tests.exchange.market import Market
-from tests.exchange.subscription import LEVEL2, Refused, Request, acknowledgement, parse, refusal
+from tests.exchange.subscription import (
+    HEARTBEAT,
+    LEVEL2,
+    MATCHES,
+    Refused,
+    Request,
+    acknowledgement,
+    parse,
+    refusal,
+)
 from tests.exchange.trouble import Trouble
 
 logger = logging.getLogger(__name__)
 
 MOST_UNREAD = 128 * 2**20
 """Bytes that a reader may lag behind before its connection is dropped."""
-
-MATCH_EVERY = 53
-"""A trade message follows every so many updates; a prime, so that every product gets its turn."""
 
 
 class Venue:
@@ -61,7 +67,6 @@ class Venue:
         self._rate, self._tick = rate, tick
         self._on_sent = on_sent
         self._subscribe_within, self._most_products = subscribe_within, most_products
-        self._steps = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # What a connection goes through
@@ -91,7 +96,7 @@ class Venue:
         connection.close_code = close.code if close else 1006
         # The record stays for good; without its compressors it is a few kilobytes.
         socket.protocol.extensions = []
-        for product in {*connection.streaming, *connection.heartbeats}:
+        for product in set().union(*connection.receiving.values()):
             self.readers[product].remove(connection)
 
     def _evict(self, connection: Connection) -> None:
@@ -124,12 +129,9 @@ class Venue:
         connection.unsubscribe(request)
         for product in request.products or self.markets:
             readers = self.readers[product]
-            if connection in readers and not self._reads(connection, product):
+            if connection in readers and not connection.receives(product):
                 readers.remove(connection)
         self.acknowledge(connection)
-
-    def _reads(self, connection: Connection, product: str) -> bool:
-        return product in connection.streaming or product in connection.heartbeats
 
     # What is sent to a connection
 
@@ -138,12 +140,10 @@ class Venue:
         self.send(connection, None, refusal(reason))
 
     def accept(self, connection: Connection, request: Request) -> list[str]:
-        """Subscribe a connection; return the products that begin, which are those that it had not."""
-        begun = [p for p in request.products if not connection.is_subscribed(LEVEL2, p)]
+        """Subscribe a connection; return the products that begin, as it lacked them on some channel."""
+        has = connection.is_subscribed
+        begun = [p for p in request.products if not all(has(channel, p) for channel in request.channels)]
         connection.subscribe(request)
-        for product in request.products:
-            if product not in begun:  # its stream goes on, perhaps with a channel more
-                self.follow(connection, product)
         return begun
 
     def acknowledge(self, connection: Connection) -> None:
@@ -151,30 +151,29 @@ class Venue:
         self.send(connection, None, acknowledgement(connection.subscribed))
 
     def begin(self, connection: Connection, products: Iterable[str], padding: int = 0) -> None:
-        """Send the snapshots of products, if still subscribed to, and from now on what their markets do.
-
-        A snapshot is padded with so many bytes of white space.
-        """
+        """Send what snapshots are due, each with so many bytes of white space, and what follows them."""
         if connection.socket.state is not State.OPEN:
             return
         for product in products:
-            if connection.is_subscribed(LEVEL2, product) and product not in connection.live:
+            is_due = connection.is_subscribed(LEVEL2, product) and product not in connection.live
+            if is_due:
                 snapshot = self.markets[product].snapshot()
                 self.send(connection, product, snapshot[:1] + b" " * padding + snapshot[1:])
                 connection.live.add(product)
             self.follow(connection, product)
-            if product in connection.live:
+            if is_due:
                 self.trouble.at_stream(connection, product)
 
     def follow(self, connection: Connection, product: str, updates: bool = True) -> None:
         """Send a connection from now on what it is subscribed to of a product, the `updates` too."""
         if not connection.open:
             return
-        if updates and connection.is_subscribed(LEVEL2, product):
-            connection.streaming[product] = None
-        if connection.is_subscribed("heartbeat", product):
-            connection.heartbeats.add(product)
-        if self._reads(connection, product) and connection not in self.readers[product]:
+        for channel, products in connection.receiving.items():
+            if connection.is_subscribed(channel, product) and (updates or channel != LEVEL2):
+                if channel == MATCHES and product not in products:
+                    self.send(connection, product, self.markets[product].last_match())
+                products.add(product)
+        if connection.receives(product) and connection not in self.readers[product]:
             self.readers[product].append(connection)
 
     def send(self, connection: Connection, product: str | None, frame: bytes) -> None:
@@ -207,10 +206,12 @@ class Venue:
             subscription = connection.unsubscribed[product]
             self._on_sent(product, Sent(time.monotonic(), connection.number, frame, subscription))
 
-    def publish(self, product: str, frame: bytes, without: Connection | None = None) -> None:
-        """Send an update to all who stream the product, save one who shall miss it."""
+    def publish(
+        self, product: str, frame: bytes, channel: str = LEVEL2, without: Connection | None = None
+    ) -> None:
+        """Send a message to all who receive the product's on its channel, save one who shall miss it."""
         for connection in self.readers[product]:
-            if product in connection.streaming and connection is not without:
+            if product in connection.receiving[channel] and connection is not without:
                 self.send(connection, product, frame)
 
     def newest(self, product: str) -> Connection | None:
@@ -223,17 +224,13 @@ class Venue:
     # What happens by itself
 
     def step(self, product: str) -> None:
-        """Move a product's market by one update, and send it."""
-        for frame in self._move(product):
-            self.publish(product, frame)
+        """Move a product's market by one update, and send it, the trades that it covers before it."""
+        for channel, frame in self._move(product):
+            self.publish(product, frame, channel)
 
-    def _move(self, product: str) -> list[bytes]:
+    def _move(self, product: str) -> list[tuple[str, bytes]]:
         market = self.markets[product]
-        frames = [market.update()]
-        self._steps += 1
-        if self._steps % MATCH_EVERY == 0:
-            frames.append(market.match())
-        return frames
+        return [*((MATCHES, match) for match in market.matches()), (LEVEL2, market.update())]
 
     def _moves(self, product: str) -> bool:
         return product not in self.paused and not self.quiet[product]
@@ -244,20 +241,23 @@ class Venue:
 
     def _step_all(self, updates: int) -> None:
         """Move all markets by so many updates, and send each connection all of its products' at once."""
-        frames: dict[str, list[bytes]] = {}
-        for product in filter(self._moves, self.markets):
-            frames[product] = [frame for _ in range(updates) for frame in self._move(product)]
+        moves = {
+            product: [move for _ in range(updates) for move in self._move(product)]
+            for product in filter(self._moves, self.markets)
+        }
         for connection in [connection for connection in self.connections if connection.open]:
-            its = [(p, frame) for p in connection.streaming for frame in frames.get(p, ())]
+            its = [
+                (product, frame)
+                for product in connection.products
+                for channel, frame in moves.get(product, ())
+                if product in connection.receiving[channel]
+            ]
             if its:
                 self.send_all(connection, its)
 
     def beat(self, product: str) -> None:
-        """Send a product's heartbeat to those who subscribed to it."""
-        frame = self.markets[product].heartbeat()
-        for connection in self.readers[product]:
-            if product in connection.heartbeats:
-                self.send(connection, product, frame)
+        """Send a product's heartbeat."""
+        self.publish(product, self.markets[product].heartbeat(), HEARTBEAT)
 
     async def run(
         self,
