@@ -13,7 +13,7 @@ from websockets.http11 import Response
 
 from tests.exchange.connection import Connection
 from tests.exchange.lies import LIES, Lie, lie
-from tests.exchange.subscription import LEVEL2, Request
+from tests.exchange.subscription import LEVEL2, MATCHES, Request
 from tests.exchange.trouble import FAULTS, Accepted, Act, AtOnce, Fault, Handshake, Stream, Subscribe, fault
 from tests.exchange.venue import Venue
 
@@ -114,7 +114,7 @@ async def another_error(subscribe: Subscribe) -> None:
 
 @fault(Subscribe, seconds=3)
 async def snapshot_late(subscribe: Subscribe) -> None:
-    """The product's updates and heartbeats come at once, its snapshot later."""
+    """The product's updates, trades and heartbeats come at once, its snapshot later."""
     subscribe.accept()
     subscribe.acknowledge()
     subscribe.follow(updates=True)
@@ -125,7 +125,7 @@ async def snapshot_late(subscribe: Subscribe) -> None:
 
 @fault(Subscribe)
 async def snapshot_never(subscribe: Subscribe) -> None:
-    """The product's heartbeats come, but neither its snapshot nor an update does."""
+    """The product's heartbeats and trades come, but neither its snapshot nor an update does."""
     subscribe.accept()
     subscribe.acknowledge()
     subscribe.follow(updates=False)
@@ -281,6 +281,15 @@ async def update_repeated(stream: Stream) -> None:
 
 
 @fault(Stream)
+async def trade_repeated(stream: Stream) -> None:
+    """A trade comes twice, then the update that covers it, to all who subscribed to them."""
+    market = stream.venue.markets[stream.product]
+    for match in [market.match()] * 2:
+        stream.venue.publish(stream.product, match, MATCHES)
+    stream.venue.publish(stream.product, market.update())
+
+
+@fault(Stream)
 async def burst(stream: Stream) -> None:
     """1,000 updates come at once, to all who stream the product."""
     for _ in range(1_000):
@@ -351,6 +360,14 @@ async def update_lost(stream: Stream) -> None:
     first, second = stream.venue.markets[stream.product].leap()
     stream.venue.publish(stream.product, first, without=stream.connection)
     stream.venue.publish(stream.product, second)
+
+
+@fault(Stream)
+async def trade_lost(stream: Stream) -> None:
+    """A trade is lost, but not the update that covers it; the next trade's id and heartbeat tell."""
+    market = stream.venue.markets[stream.product]
+    stream.venue.publish(stream.product, market.match(), MATCHES, without=stream.connection)
+    stream.venue.publish(stream.product, market.update())
 
 
 @fault(Stream, replaces="connection")

@@ -6,12 +6,12 @@ Faults of a subscribe are in `test_shared`.
 import json
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from tests.exchange import Exchange
 from tests.exchange.client import DEADLINE, PRODUCT, client, reader, receive, subscribe, type_of
@@ -19,6 +19,7 @@ from tests.exchange.faults import BY_CHANCE
 from tests.exchange.lies import LIES
 from tests.exchange.trouble import FAULTS
 from tests.support.oracle import Oracle
+from tests.support.tape import Tape
 
 OTHER = "BBB-EUR"
 
@@ -229,12 +230,9 @@ def test_odd_streams(exchange: Exchange, name: str, kinds: list[str]) -> None:
     """The frames of the fault come, after which the book is the true one."""
     with reader(exchange) as (connection, oracle):
         exchange.fault(name, PRODUCT)
-        frames: list[bytes] = []
-        while len(frames) < len(kinds):
-            frame = receive(connection)
+        frames = [receive(connection) for _ in kinds]
+        for frame in frames:
             oracle.apply(frame)
-            if type_of(frame) != "match":
-                frames.append(frame)
         assert [type_of(frame) for frame in frames] == kinds
         assert (oracle.bids, oracle.asks) == exchange.book(PRODUCT)
         if name == "update_repeated":
@@ -251,13 +249,60 @@ def test_slow_link(exchange: Exchange) -> None:
         exchange.fault("slow_link", PRODUCT, seconds=0.5)
         start = time.monotonic()
         exchange.step(PRODUCT, 30)
-        updates = 0
-        while updates < 30:
-            frame = receive(connection)
-            oracle.apply(frame)
-            updates += type_of(frame) == "l2update"
+        for _ in range(30):
+            oracle.apply(receive(connection))
         assert time.monotonic() - start > 0.3
         assert (oracle.bids, oracle.asks) == exchange.book(PRODUCT)
+
+
+@contextmanager
+def trader(exchange: Exchange, heartbeat: bool = False) -> Iterator[tuple[ClientConnection, Tape]]:
+    """A client that has had the product's snapshot and last trade, and a judge that knows of them."""
+    with client(exchange) as connection:
+        subscribe(connection, PRODUCT, matches=True, heartbeat=heartbeat)
+        assert type_of(receive(connection)) == "subscriptions"
+        tape = Tape(PRODUCT)
+        for _ in range(2):
+            tape.judge(receive(connection))
+        yield connection, tape
+
+
+def judge_until(connection: ClientConnection, tape: Tape, kind: str) -> None:
+    """Judge the frames that come, up to the first of a kind."""
+    found = ""
+    while found != kind:
+        frame = receive(connection)
+        tape.judge(frame)
+        found = type_of(frame)
+
+
+@pytest.mark.parametrize("kind", ["match", "heartbeat"])
+def test_trade_lost(exchange: Exchange, kind: str) -> None:
+    """The newest reader alone misses a trade, as the next one or a heartbeat tells; its book is right."""
+    beats = kind == "heartbeat"
+    with trader(exchange, beats) as (first, whole), trader(exchange, beats) as (second, holed):
+        exchange.fault("trade_lost", PRODUCT)
+        judge_until(first, whole, "l2update")
+        judge_until(second, holed, "l2update")
+        assert whole.trades == exchange.trades(PRODUCT)[-1:] and not holed.trades
+        assert (holed.oracle.bids, holed.oracle.asks) == exchange.book(PRODUCT)
+        if kind == "match":
+            exchange.step(PRODUCT, 100)
+        judge_until(first, whole, kind)
+        with pytest.raises(ValueError, match=f"'type': '{kind}'.*comes after"):
+            judge_until(second, holed, kind)
+
+
+def test_trade_repeated(exchange: Exchange) -> None:
+    """A trade comes twice, the same to the byte, then the update that covers it."""
+    with trader(exchange) as (connection, tape):
+        exchange.fault("trade_repeated", PRODUCT)
+        frames = [receive(connection) for _ in range(3)]
+        assert [type_of(frame) for frame in frames] == ["match", "match", "l2update"]
+        assert frames[0] == frames[1]
+        tape.judge(frames[0])
+        tape.judge(frames[2])
+        assert tape.trades == exchange.trades(PRODUCT)[-1:]
 
 
 def test_update_lost(exchange: Exchange) -> None:
