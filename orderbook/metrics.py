@@ -93,6 +93,7 @@ class Metrics:
         by_product = ["product"]
         frames = CounterMetricFamily("orderbook_frames", "Frames received", labels=by_product)
         size = CounterMetricFamily("orderbook_frame_bytes", "Bytes of them, inflated", labels=by_product)
+        missing = CounterMetricFamily("orderbook_missing_trades", "Trades that never came", labels=by_product)
         connects = CounterMetricFamily("orderbook_connects", "Connections made", labels=by_product)
         resyncs = CounterMetricFamily(
             "orderbook_resyncs", "Subscriptions given up or not made", labels=["product", "reason"]
@@ -107,6 +108,7 @@ class Metrics:
         for product_id, feed in list(self._feeds.items()):
             frames.add_metric([product_id], feed.frames)
             size.add_metric([product_id], feed.bytes)
+            missing.add_metric([product_id], feed.missing_trades)
             connects.add_metric([product_id], feed.connects)
             for reason in REASONS:  # those that never were too: a rise from nothing is not seen
                 resyncs.add_metric([product_id, reason], feed.resyncs[reason])
@@ -116,7 +118,7 @@ class Metrics:
                 total += count
                 buckets.append((bound, total))
             lag.add_metric([product_id], buckets, feed.lag_sum)
-        yield from (frames, size, connects, resyncs, last_frame, lag)
+        yield from (frames, size, missing, connects, resyncs, last_frame, lag)
 
     def _collect_books(self) -> Iterator[Metric]:
         by_product = ["product"]

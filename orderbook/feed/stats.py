@@ -20,6 +20,7 @@ class FeedStats:
         self.bytes = 0  # of these frames, after inflating
         self.snapshots = 0
         self.updates = 0
+        self.missing_trades = 0
         self.connects = 0  # of connections that carry the product
         self.resyncs: Counter[str] = Counter()  # by the reason of a `FeedError`
         self.live = False

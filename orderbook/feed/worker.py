@@ -19,6 +19,7 @@ from typing import Any
 from orderbook.coinbase.messages import Message, Snapshot
 from orderbook.feed.client import Feed
 from orderbook.feed.stats import FeedStats
+from orderbook.feed.trades import MissingTrades, TradeIds
 from orderbook.recording.recorder import Recorder
 from orderbook.recording.writer import CLOSE_TIMEOUT, Writer
 
@@ -30,6 +31,8 @@ LEAST_TIMEOUT = 0.3  # seconds for the recordings at the end, however long the c
 
 class Member:
     """A product of a worker: its counts, and its recorder, if it is recorded."""
+
+    trades: TradeIds  # made where the product joins
 
     def __init__(self, product_id: str, stats: FeedStats, recorder: Recorder | None) -> None:
         self.product_id = product_id
@@ -57,12 +60,14 @@ class Worker:
         self._feeds: dict[str, Feed] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._arrived: list[tuple[str, Message]] = []
+        self._missing_trades = MissingTrades()
         self._selector = _Selector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._loop.set_default_executor(_DaemonThreads())
 
     def join(self, member: Member) -> None:
         """A product is to be fed, until it leaves."""
+        member.trades = TradeIds(member.product_id, member.stats, self._missing_trades)
         self._members[member.product_id] = member
         self._joined.append(member.product_id)
         if member.recorder:
@@ -90,6 +95,7 @@ class Worker:
             return []
         if self._writer:
             self._watch(self._writer, time.monotonic())
+        self._missing_trades.log_rest()
         self._run_once()  # reads the sockets
         if self._selector.has_events:
             self._run_once()  # wakes who waits for what they brought
@@ -132,6 +138,8 @@ class Worker:
                 product_id, arrival = message.product_id, message.local_timestamp
                 assert arrival
                 member = self._members[product_id]
+                if not member.trades.is_new(message):
+                    continue
                 if not feed.repeats:
                     member.stats.observe_lag(message.time, arrival / 1e9)
                 if member.recorder:

@@ -144,6 +144,8 @@ TABLE = [
     Row("time_jumps", STAYS),
     Row("time_year_one", STAYS),
     Row("slow_link", STAYS),
+    Row("trade_lost", STAYS),
+    Row("trade_repeated", STAYS),
     # A stream that is wrong. A crossed book gets 2 seconds, and a crossed book comes once a second at least.
     Row("update_lost", ANEW, 2 + 1 + AT_NEXT, CROSSED, "crossed"),
     Row("error_in_mid_stream", RECOVERS, AT_NEXT, INTERNAL, "refused"),

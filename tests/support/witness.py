@@ -49,7 +49,7 @@ class Stretch:
         except ValueError:
             self.trusted = False
             return
-        if b'"heartbeat"' not in frame:
+        if b'"l2update"' in frame[:40] or b'"snapshot"' in frame[:40]:
             self.last_time = time_of(frame)
         if line is not None:
             place = next(self.places)
