@@ -9,7 +9,7 @@ from tests.support.clock import Clock
 
 
 def message(text: str) -> Message:
-    """A trade of an id (`5`), the last one before a subscription (`last 5`), or a heartbeat with it (`beat 5`)."""
+    """A trade of an id (`5`), the last one before a subscription (`last 5`), or a heartbeat (`beat 5`)."""
     kind, _, number = text.rpartition(" ")
     if kind == "beat":
         return Heartbeat("A-B", None, int(number))
