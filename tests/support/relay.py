@@ -1,0 +1,84 @@
+"""Relay of TCP connections: an address that stays, while what is behind it comes and goes."""
+
+import asyncio
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from tests.support.waiting import DEADLINE
+
+
+class Relay:
+    """Listens on `port` of 127.0.0.1 and forwards to `target`; while that is None, connections are closed."""
+
+    def __init__(self) -> None:
+        self.target: int | None = None
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._ready, self._ending = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(
+            target=self._loop.run_until_complete, args=[self._serve()], daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(DEADLINE)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._ending.set)
+        self._thread.join(DEADLINE)
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        connections: set[asyncio.Task[None]] = set()
+
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task
+            connections.add(task)
+            try:
+                await self._forward(reader, writer)
+            finally:
+                connections.discard(task)
+
+        server = await asyncio.start_server(forward, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._ending.wait()
+        server.close()
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
+        try:
+            if self.target is not None:
+                behind, before = await asyncio.open_connection("127.0.0.1", self.target)
+                writers.append(before)
+                pumps = [
+                    asyncio.create_task(_pump(reader, before)),
+                    asyncio.create_task(_pump(behind, writer)),
+                ]
+                try:
+                    await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for pump in pumps:
+                        pump.cancel()
+                    await asyncio.gather(*pumps, return_exceptions=True)
+        except OSError:  # the target is gone
+            pass
+        finally:
+            for each in writers:
+                each.transport.abort()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
