@@ -13,7 +13,7 @@ import logging
 import shlex
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -30,12 +30,19 @@ from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbaseSource
 from orderbook.housekeeping import keep_house
 from orderbook.metrics import Metrics
-from orderbook.output.lines import LineSink
+from orderbook.output.lines import LINES, LineSink
 from orderbook.output.log import start as start_log
+from orderbook.output.makers import Top
+from orderbook.output.rows import rows_of, summary_of, with_rows
+from orderbook.output.sinks import Sinks, sinks_of
 from orderbook.recording.source import RecordingSource
+from orderbook.settings import LiveSettings, OutputSettings, ReplaySettings
 from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
+
+Messages = op.KeyedStream[Message]
+Summaries = op.KeyedStream[Any]
 
 OFFLINE_HINT = (
     f"without a network: {shlex.quote(sys.executable)} -m bytewax.run "
@@ -79,33 +86,20 @@ def is_wrong(product_summary: tuple[str, Summary]) -> bool:
     return type(summary) is CrossedBook or type(summary) is OversizedBook
 
 
+def only_changed(last: Top | None, summary: OrderBookSummary) -> tuple[Top, list[OrderBookSummary]]:
+    """Keep a summary whose top is not that of the last line."""
+    return summary.top, [] if summary.top == last else [summary]
+
+
 def flow() -> Dataflow:
     """The live dataflow with the settings of the environment: what `dataflow:flow` runs."""
-    return live()
+    dataflow: Dataflow = live()
+    return dataflow
 
 
-@settings.no_other_arguments
-def live(
-    products: str | Iterable[str] | None = None,
-    min_spread: float | None = None,
-    url: str | None = None,
-    record: str | None = None,
-    connections: int | None = None,
-    stale_after: float | None = None,
-    crossed_after: float | None = None,
-    refresh: float | None = None,
-) -> Dataflow:
-    """The dataflow on the exchange's feed. An argument beats its variable of the environment."""
-    chosen = settings.live(
-        products=products,
-        min_spread=min_spread,
-        url=url,
-        record=record,
-        connections=connections,
-        stale_after=stale_after,
-        crossed_after=crossed_after,
-        refresh=refresh,
-    )
+@settings.factory_of(LiveSettings)
+def live(chosen: LiveSettings) -> Dataflow:
+    """The dataflow on the exchange's feed; each setting is an argument, and beats its variable."""
     shutdown = Shutdown(default_code=1)  # a feed has no end: where it ends, all products were refused
     source = CoinbaseSource(
         chosen.products,
@@ -116,38 +110,57 @@ def live(
         record=chosen.record,
         hint=OFFLINE_HINT,
     )
-    lines = LineSink(shutdown, chosen.stale_after)
-    metrics = Metrics(lines, source.stats)
+    lines = LineSink(shutdown, chosen.stale_after, encode=LINES[chosen.format])
+    sinks = sinks_of(chosen, shutdown, waits=False)
+    metrics = Metrics(lines, source.stats, sinks)
     dataflow = Dataflow("orderbook")
     messages = op.input("input", dataflow, source)
-    books: op.KeyedStream[Any]
-    books = op.stateful_map("orderbook", messages, logged(metrics.watching(mapper)))
-    wide = op.filter("big_spread", books, partial(just_large_spread, min_spread=chosen.min_spread))
-    op.output("out", wide, lines)
+    books = _books(messages, chosen, metrics, sinks)
+    _print(books, chosen, lines)
     wrong = op.filter("wrong", books, is_wrong)
     op.output("resync", wrong, ResyncSink(source, chosen.crossed_after))
     _start(shutdown, lines, metrics, source.close, lambda: keep_house(metrics.summary))
     return dataflow
 
 
-@settings.no_other_arguments
-def replay(path: str = "tests/recordings", min_spread: float | None = None) -> Dataflow:
+@settings.factory_of(ReplaySettings)
+def replay(chosen: ReplaySettings) -> Dataflow:
     """The dataflow on a recording or a folder of recordings, as fast as it goes."""
-    chosen = settings.replay(min_spread=min_spread)
     shutdown = Shutdown(resumable=True)
     try:
-        source = RecordingSource(str(path), shutdown)
+        source = RecordingSource(chosen.path, shutdown)
     except ValueError as error:
         raise SystemExit(f"replay: {error}") from None
-    lines = LineSink(shutdown)
-    metrics = Metrics(lines)
+    lines = LineSink(shutdown, encode=LINES[chosen.format])
+    sinks = sinks_of(chosen, shutdown, waits=True)
+    metrics = Metrics(lines, sinks=sinks)
     dataflow = Dataflow("orderbook")
     messages = op.input("input", dataflow, source)
-    books = op.stateful_map("orderbook", messages, logged(metrics.watching(mapper)))
-    wide = op.filter("big_spread", books, partial(just_large_spread, min_spread=chosen.min_spread))
-    op.output("out", wide, lines)
+    books = _books(messages, chosen, metrics, sinks)
+    _print(books, chosen, lines)
     _start(shutdown, lines, metrics, lambda: _report(source, lines, shutdown))
     return dataflow
+
+
+def _books(messages: Messages, chosen: OutputSettings, metrics: Metrics, sinks: Sinks) -> Summaries:
+    """Keep the books, and give their summaries; rows of them go to the sinks, if there are any."""
+    step = metrics.watching(mapper)
+    if not sinks:
+        return op.stateful_map("orderbook", messages, logged(step))
+    step_with_rows = with_rows(step, chosen.datasets, chosen.min_spread)
+    answers = op.stateful_map("orderbook", messages, logged(step_with_rows))
+    rows = op.flat_map("rows", answers, rows_of)
+    for name, sink in sinks.items():
+        op.output(name, rows, sink)
+    return op.map("summaries", answers, summary_of)
+
+
+def _print(books: Summaries, chosen: OutputSettings, lines: LineSink) -> None:
+    """Print the wide summaries."""
+    wide = op.filter("big_spread", books, partial(just_large_spread, min_spread=chosen.min_spread))
+    if chosen.on == "change":
+        wide = op.stateful_flat_map("changes", wide, only_changed)
+    op.output("out", wide, lines)
 
 
 def _report(source: RecordingSource, lines: LineSink, shutdown: Shutdown) -> None:

@@ -17,6 +17,7 @@ from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summar
 from orderbook.coinbase.messages import Message, Snapshot
 from orderbook.feed.errors import REASONS
 from orderbook.feed.stats import LAG_BOUNDS, FeedStats
+from orderbook.output.row_sink import RowSink
 
 Step = Callable[[OrderBookState | None, Message], tuple[OrderBookState, Summary]]
 
@@ -39,8 +40,14 @@ class Metrics:
     `feeds` has the counts of each product that this process receives; a replay has none.
     """
 
-    def __init__(self, output: CountsLines, feeds: Mapping[str, FeedStats] | None = None) -> None:
+    def __init__(
+        self,
+        output: CountsLines,
+        feeds: Mapping[str, FeedStats] | None = None,
+        sinks: Mapping[str, RowSink] | None = None,
+    ) -> None:
         self._output = output
+        self._sinks = {} if sinks is None else sinks
         self._feeds = {} if feeds is None else feeds
         self._books: dict[str, OrderBookState] = {}
         self._logged = (0, 0)  # updates and lines at the last `summary`
@@ -83,6 +90,7 @@ class Metrics:
         """The families that `/metrics` shows; whatever thread asks, it reads attributes and changes none."""
         yield from self._collect_feeds()
         yield from self._collect_books()
+        yield from self._collect_rows()
         yield CounterMetricFamily(
             "orderbook_lines_dropped",
             "Lines that the reader of stdout did not take in time",
@@ -119,6 +127,17 @@ class Metrics:
                 buckets.append((bound, total))
             lag.add_metric([product_id], buckets, feed.lag_sum)
         yield from (frames, size, missing, connects, resyncs, last_frame, lag)
+
+    def _collect_rows(self) -> Iterator[Metric]:
+        labels = ["dataset", "output"]
+        rows = CounterMetricFamily("orderbook_rows", "Rows written or delivered", labels=labels)
+        dropped = CounterMetricFamily("orderbook_dropped_rows", "Rows dropped", labels=labels)
+        for name, sink in self._sinks.items():
+            written, lost = sink.rows, sink.dropped
+            for dataset in {**written, **lost}:
+                rows.add_metric([dataset, name], written[dataset])
+                dropped.add_metric([dataset, name], lost[dataset])
+        yield from (rows, dropped)
 
     def _collect_books(self) -> Iterator[Metric]:
         by_product = ["product"]

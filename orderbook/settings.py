@@ -16,13 +16,18 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, TypeVar
 
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
-P = ParamSpec("P")
+from orderbook.output.datasets import Dataset, dataset
+from orderbook.output.kafka import servers
+
+S = TypeVar("S", bound="OutputSettings")
 T = TypeVar("T")
+
+_FIRST = ("products", "path")  # the argument that may stand without its name
 
 # Each function reads the value of one setting from its text; `ValueError` tells what is wrong with it.
 
@@ -89,7 +94,7 @@ def _folder(text: str) -> str | None:
         os.makedirs(text, exist_ok=True)
         tempfile.TemporaryFile(dir=text).close()
     except (OSError, ValueError) as error:
-        raise ValueError(f"{text!r} is not a folder to record into: {error}") from None
+        raise ValueError(f"{text!r} is not a folder to write into: {error}") from None
     return text
 
 
@@ -100,20 +105,55 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _setting(variable: str, default: str | None, read: Callable[[str], T]) -> T:
+def _datasets(text: str) -> tuple[Dataset, ...]:
+    names = [name.strip() for name in text.split(",")]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{text!r} has {twice[0]} twice")
+    return tuple(map(dataset, names))
+
+
+def _one_of(*names: str) -> Callable[[str], Any]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"{text!r} is not one of {', '.join(names)}")
+        return text
+
+    return read
+
+
+def _setting(variable: str | None, default: str | None, read: Callable[[str], T]) -> T:
+    """A setting; one without a variable is an argument only."""
     field: T = dataclasses.field(metadata={"variable": variable, "default": default, "read": read})
     return field
 
 
+_DATASETS = "quotes,trades,book_snapshot_25_1s,status"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReplaySettings:
-    """What a replay takes from its arguments and the environment."""
+class OutputSettings:
+    """What is printed, and which rows go where."""
 
     min_spread: float = _setting("ORDERBOOK_MIN_SPREAD", "0.0001", _fraction)
+    format: str = _setting("ORDERBOOK_FORMAT", "text", _one_of("text", "json"))
+    on: str = _setting("ORDERBOOK_ON", "update", _one_of("update", "change"))
+    data: str | None = _setting("ORDERBOOK_DATA", None, _folder)
+    data_format: Literal["parquet", "csv"] = _setting(
+        "ORDERBOOK_DATA_FORMAT", "parquet", _one_of("parquet", "csv")
+    )
+    kafka: str | None = _setting("ORDERBOOK_KAFKA", None, servers)
+    datasets: tuple[Dataset, ...] = _setting("ORDERBOOK_DATASETS", _DATASETS, _datasets)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LiveSettings(ReplaySettings):
+class ReplaySettings(OutputSettings):
+    """What a replay takes from its arguments and the environment."""
+
+    path: str = _setting(None, "tests/recordings", str)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LiveSettings(OutputSettings):
     """What a live run takes from its arguments and the environment; all times are in seconds."""
 
     products: tuple[str, ...] = _setting("ORDERBOOK_PRODUCTS", "BTC-USD,ETH-USD,BTC-EUR,ETH-EUR", _products)
@@ -125,31 +165,22 @@ class LiveSettings(ReplaySettings):
     refresh: float = _setting("ORDERBOOK_REFRESH", "3600", _seconds(1, 1e9))
 
 
-VARIABLES = [field.metadata["variable"] for field in dataclasses.fields(LiveSettings)]
+VARIABLES = [
+    variable for field in dataclasses.fields(LiveSettings) if (variable := field.metadata["variable"])
+]
 
 
-def live(environment: Mapping[str, str] = os.environ, /, **arguments: object) -> LiveSettings:
-    """The settings of a live run; an argument that is None is left to its variable."""
-    return LiveSettings(**_values(LiveSettings, environment, arguments))
-
-
-def replay(environment: Mapping[str, str] = os.environ, /, **arguments: object) -> ReplaySettings:
-    """The settings of a replay; an argument that is None is left to its variable."""
-    return ReplaySettings(**_values(ReplaySettings, environment, arguments))
-
-
-def _values(
-    settings: type[ReplaySettings], environment: Mapping[str, str], arguments: dict[str, object]
-) -> dict[str, Any]:
+def read(kind: type[S], arguments: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> S:
+    """The settings of a kind; an argument beats its variable, and one that is None is left to it."""
     for name in environment:
         if name.startswith("ORDERBOOK_") and name not in VARIABLES:
             [nearest] = get_close_matches(name, VARIABLES, n=1, cutoff=0)
             raise SystemExit(f"{name!r} is not a setting; the nearest is {nearest}")
-    values = {}
-    for field in dataclasses.fields(settings):
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
         name, value = field.name, arguments.get(field.name)
         if value is None:
-            name = field.metadata["variable"]
+            name = field.metadata["variable"] or name
             value = environment.get(name, field.metadata["default"])
         elif isinstance(value, Iterable) and not isinstance(value, str):
             value = ",".join(map(str, value))
@@ -157,23 +188,33 @@ def _values(
             values[field.name] = None if value is None else field.metadata["read"](str(value))
         except ValueError as error:
             raise SystemExit(f"{name}: {error}") from None
-    return values
+    return kind(**values)
 
 
-def no_other_arguments(factory: Callable[P, T]) -> Callable[P, T]:
-    """Refuse an argument that a factory does not have with one line: the engine would print a traceback."""
-    signature = inspect.signature(factory)
+def factory_of(kind: type[S]) -> Callable[[Callable[[S], T]], Callable[..., T]]:
+    """Have a function that takes settings be called with arguments, each of which is a setting.
 
-    @wraps(factory)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:
-            takes = ", ".join(signature.parameters)
-            raise SystemExit(f"{factory.__name__}: {error}; it takes {takes}") from None
-        return factory(*args, **kwargs)
+    One that is none ends the run with one line: the engine would print a traceback.
+    """
+    fields = sorted(dataclasses.fields(kind), key=lambda field: field.name not in _FIRST)
+    signature = inspect.Signature(
+        [inspect.Parameter(f.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None) for f in fields]
+    )
 
-    return wrapper
+    def decorate(function: Callable[[S], T]) -> Callable[..., T]:
+        @wraps(function)
+        def wrapper(*args: object, **kwargs: object) -> T:
+            try:
+                arguments = signature.bind(*args, **kwargs).arguments
+            except TypeError as error:
+                takes = ", ".join(signature.parameters)
+                raise SystemExit(f"{function.__name__}: {error}; it takes {takes}") from None
+            return function(read(kind, arguments))
+
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
 
 
 def check_engine(

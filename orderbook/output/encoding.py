@@ -4,6 +4,7 @@ Times are ISO 8601 in UTC, always with six digits of microseconds; what is None 
 fewest digits from which the very same one is read back.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -11,9 +12,12 @@ from typing import Any
 
 import msgspec
 
+from orderbook.book import OrderBookSummary
+from orderbook.coinbase.messages import both_times
 from orderbook.output.datasets import COMMON, EXCHANGE, Dataset, Rows
 
 _encode = msgspec.json.Encoder().encode
+_ISO_TIME = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9][.][0-9]{6}Z")
 
 
 def encode(rows: Rows) -> Iterator[bytes]:
@@ -23,6 +27,54 @@ def encode(rows: Rows) -> Iterator[bytes]:
     for row in rows.values:
         values = [_time(v) if place in times else v for place, v in enumerate(row)] if times else row
         yield _encode(make(EXCHANGE, rows.symbol, timestamp, local_timestamp, *values))
+
+
+class _Line(msgspec.Struct, gc=False):
+    exchange: str
+    symbol: str
+    timestamp: str | None
+    local_timestamp: str | None
+    ask_amount: float
+    ask_price: float
+    bid_price: float
+    bid_amount: float
+    spread: float
+    spread_bps: float
+    mid: float
+
+
+def json_line(product_summary: tuple[str, OrderBookSummary]) -> bytes:
+    """A product's summary as a line: its row of `quotes`, with `spread`, `spread_bps` (of the mid) and `mid`.
+
+    Takes 2 µs, as its text does.
+    """
+    symbol, summary = product_summary
+    bid, ask, spread = summary.bid_price, summary.ask_price, summary.spread
+    mid = float("%.15g" % ((bid + ask) / 2))  # the sum of floats has noise behind the digits of a price
+    line = _Line(
+        EXCHANGE,
+        symbol,
+        *_both_times(summary.time, summary.local_timestamp),
+        summary.ask_size,
+        ask,
+        bid,
+        summary.bid_size,
+        spread,
+        spread / mid * 10_000,
+        mid,
+    )
+    return _encode(line) + b"\n"
+
+
+def _both_times(time: str | None, local_timestamp: int | None) -> tuple[str | None, str | None]:
+    """Both times as text, as `both_times` has them; the exchange's is taken as it stands where it may be."""
+    if time is not None and local_timestamp is not None:
+        received = _time(local_timestamp // 1_000)
+        assert received
+        if time[:14] == received[:14] and _ISO_TIME.fullmatch(time):  # of the same hour
+            return time, received
+    sent, arrived = both_times(time, local_timestamp)
+    return tuple(None if at is None else _time(at // 1_000) for at in (sent, arrived))  # type: ignore[return-value]
 
 
 @lru_cache

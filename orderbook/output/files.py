@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.outputs import StatelessSinkPartition
 
 from orderbook.output.datasets import Rows
 from orderbook.output.formats import Format, FormatName, format_of
 from orderbook.output.row_backlog import RowBacklog
+from orderbook.output.row_sink import RowSink
 from orderbook.output.spooler import RETRY_DELAY, Limits, Spooler
 from orderbook.shutdown import Shutdown, logged
 
@@ -28,7 +29,7 @@ INTERVAL = 0.25  # seconds between two turns of the thread; a live run finishes 
 CLOSE_TIMEOUT = 10.0  # seconds for the files at the end; 400 products' take as long, four products' a moment
 
 
-class FileSink(DynamicSink[Rows]):
+class FileSink(RowSink):
     """Rows into files below a folder: what has a final name is whole, and a crash loses a minute at most.
 
     A live run never waits: where the disk does not keep up, rows are dropped. With `waits`, for a replay,

@@ -7,9 +7,10 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.outputs import StatelessSinkPartition
 
 from orderbook.output.datasets import Rows
+from orderbook.output.row_sink import RowSink
 from orderbook.shutdown import Shutdown, logged
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _server(text: str) -> str:
     return f"{found[1]}:{found[2]}"
 
 
-class KafkaSink(DynamicSink[Rows]):
+class KafkaSink(RowSink):
     """Publishes rows; all workers of a process share one producer and its thread.
 
     With `waits` the dataflow waits for the brokers, and a run that could not deliver all rows ends with exit

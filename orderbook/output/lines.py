@@ -6,17 +6,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from orderbook.output.backlog import Backlog
+from orderbook.output.encoding import json_line
 from orderbook.output.writer import LineWriter, own_descriptor
 from orderbook.shutdown import Shutdown, logged
 
 
+def text_line(item: object) -> bytes:
+    """An item as it is printed, in 1 µs."""
+    return f"{item}\n".encode()
+
+
+LINES: dict[str, Callable[[Any], bytes]] = {"text": text_line, "json": json_line}
+"""What makes a line of a product and its summary, by the name of the format."""
+
+
 class LineSink(DynamicSink[object]):
-    """Each item's `str` as a line on stdout; a reader that goes away ends the run, quietly.
+    """Each item as a line on stdout; a reader that goes away ends the run, quietly.
 
     A slow reader is waited for. With `stale_after` nothing is: lines wait beside the dataflow, and those
     that have waited for so many seconds are dropped. `lines` counts those that were written, `dropped` those
@@ -28,8 +38,10 @@ class LineSink(DynamicSink[object]):
         shutdown: Shutdown,
         stale_after: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        encode: Callable[[Any], bytes] = text_line,
     ) -> None:
         self._shutdown = shutdown
+        self._encode = encode
         self._backlog = None if stale_after is None else Backlog(stale_after, clock)
         self._writer: LineWriter | StreamWriter | None = None
         self._building = threading.Lock()
@@ -62,7 +74,7 @@ class LineSink(DynamicSink[object]):
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "LinePartition":
         with self._building:  # workers build theirs at the same time
             self._writer = self._writer or self._writer_to_stdout()
-            return LinePartition(self._writer)
+            return LinePartition(self._writer, self._encode)
 
     def _writer_to_stdout(self) -> "LineWriter | StreamWriter":
         if sys.stdout is not None and sys.stdout is not sys.__stdout__:
@@ -101,15 +113,16 @@ class LinePartition(StatelessSinkPartition[object]):
     pipe takes whole, unless a single line is longer.
     """
 
-    def __init__(self, writer: LineWriter | StreamWriter) -> None:
+    def __init__(self, writer: LineWriter | StreamWriter, encode: Callable[[Any], bytes]) -> None:
         self._writer = writer
+        self._encode = encode
 
     @logged
     def write_batch(self, items: list[object]) -> None:
         """Write a batch's lines."""
         chunk = b""
         for item in items:
-            line = f"{item}\n".encode()
+            line = self._encode(item)
             if chunk and len(chunk) + len(line) > select.PIPE_BUF:
                 self._writer.write(chunk)
                 chunk = b""

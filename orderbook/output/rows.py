@@ -69,3 +69,13 @@ def with_rows(
         return state, state.update(step, message)
 
     return answer
+
+
+def rows_of(product_answer: tuple[str, Answer]) -> Sequence[Rows]:
+    """The rows that a message of a product has brought."""
+    return product_answer[1].rows
+
+
+def summary_of(product_answer: tuple[str, Answer]) -> tuple[str, Summary]:
+    """A product and the summary that its message has brought."""
+    return product_answer[0], product_answer[1].summary

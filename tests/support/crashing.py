@@ -13,6 +13,7 @@ from orderbook.coinbase import exchange
 from orderbook.feed.silence import Timeouts
 from orderbook.feed.source import CoinbaseSource
 from orderbook.output.lines import LineSink
+from orderbook.settings import LiveSettings
 from orderbook.shutdown import Shutdown
 
 
@@ -24,7 +25,7 @@ def no_delays() -> Generator[float]:
 
 def flow() -> Dataflow:
     """The messages of the feed to stdout, until it crashes."""
-    chosen, shutdown = settings.live(), Shutdown()
+    chosen, shutdown = settings.read(LiveSettings, {}), Shutdown()
     source = CoinbaseSource(
         chosen.products, chosen.url or exchange.URL, Timeouts(), shutdown, reconnect_delays=no_delays
     )

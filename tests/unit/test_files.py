@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pytest import LogCaptureFixture as Log
 
-from orderbook.output.files import FileSink
+from orderbook.output.files import CLOSE_TIMEOUT, FileSink
 from orderbook.output.spooler import Limits
 from orderbook.shutdown import Shutdown
 from tests.support.clock import Clock
 from tests.support.recordings import limited_files, logged
-from tests.support.rows import files, ids, spools, trades
+from tests.support.rows import files, ids, spooler, spools, trades
 from tests.support.waiting import wait_until
 
 
@@ -30,6 +30,16 @@ def test_workers_share_files(tmp_path: Path) -> None:
     assert (sink.rows, sink.dropped) == ({"trades": 210}, {})
 
 
+def test_next_run_finishes_files(tmp_path: Path) -> None:
+    """A run finishes what an earlier one has left behind, also where it has no row itself."""
+    crashed, backlog = spooler(tmp_path, limits=Limits(flush_interval=0))
+    backlog.add(trades(0, 2))
+    crashed.turn()
+    crashed.close()  # as the kernel does: it only unlocks
+    FileSink(str(tmp_path), "csv", Shutdown(), waits=False).build("files", 0, 1).close()
+    assert ids(tmp_path) == ["0", "1"]
+
+
 def test_live_run_does_not_wait(tmp_path: Path, caplog: Log) -> None:
     """With a disk that takes nothing a live run goes on and ends, and says how many rows are lost."""
     folder = tmp_path / "data"
@@ -40,7 +50,9 @@ def test_live_run_does_not_wait(tmp_path: Path, caplog: Log) -> None:
         partition.write_batch(trades(at, 1))
     before = sink.dropped.total()
     assert 0 < before < 1_000
+    began = time.monotonic()
     partition.close()
+    assert time.monotonic() - began < CLOSE_TIMEOUT / 2
     assert sink.dropped == {"trades": 1_000}
     assert ("ERROR", f"the last {1_000 - before} rows are not written: Not a directory") in logged(caplog)
 
@@ -86,7 +98,7 @@ def test_replay_that_is_shut_down_waits_no_more(tmp_path: Path, caplog: Log) -> 
         began = time.monotonic()
         partition.write_batch(trades(0, 10, each=100))
         partition.close()
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < CLOSE_TIMEOUT / 2
     assert shutdown.code == 130
     assert sink.dropped == {"trades": 1_100}
     assert files(tmp_path) == []

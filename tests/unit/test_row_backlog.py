@@ -5,7 +5,7 @@ import math
 import pytest
 from pytest import LogCaptureFixture as Log
 
-from orderbook.output.row_backlog import RowBacklog
+from orderbook.output.row_backlog import FRAME, RowBacklog
 from orderbook.shutdown import Shutdown
 from tests.support.clock import Clock
 from tests.support.recordings import logged
@@ -30,7 +30,13 @@ def test_bound(caplog: Log) -> None:
     assert LIMIT <= size(backlog) < LIMIT + 500
     assert backlog.dropped.total() == 11_000 - waiting
     clock.now = 7
-    for key in list(backlog.take(math.inf))[:7]:
+    first, second, *others = backlog.take(math.inf)
+    backlog.written(first)
+    backlog.written(second)
+    dropped = backlog.dropped.total()
+    backlog.add(trades(0, 1))
+    assert backlog.dropped.total() == dropped + 1
+    for key in others:
         backlog.written(key)
     backlog.add([rows("quotes", (1.0, 2.0, 3.0, 4.0))])
     counts = ", ".join(f"{backlog.dropped[name]:,} of {name}" for name in ("quotes", "trades"))
@@ -42,14 +48,14 @@ def test_bound(caplog: Log) -> None:
 
 def test_order_of_what_is_put_back() -> None:
     """Rows that could not be written wait on, before those that have come since."""
-    backlog = RowBacklog(LIMIT, False, Shutdown())
+    backlog = RowBacklog(10 * FRAME, False, Shutdown())
     backlog.add(trades(0, 3))
     backlog.take(math.inf)
-    backlog.add([*trades(3, 3), *trades(6, 1, symbol="ETH-USD")])
+    backlog.add([*trades(3, 1, each=60_000), *trades(0, 2), *trades(0, 1, symbol="ETH-USD")])
     backlog.put_back()
     first, second = backlog.take(math.inf).values()
-    assert [count for _, count in first.frames] == [3, 3]
-    assert (first.rows, second.rows, len(backlog)) == (6, 1, 7)
+    assert [count for _, count in first.frames] == [3, 1, 2]
+    assert (first.rows, second.rows, len(backlog)) == (60_005, 1, 60_006)
 
 
 @pytest.mark.parametrize("symbol", ["../BTC-USD", "BTC/USD", "", ".", "..", ".x", "a b", "a=b", "x" * 65])

@@ -1,14 +1,24 @@
 """Settings: what each takes, what beats what, and the line that ends a run over a mistake."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orderbook import settings
+from orderbook.output.datasets import dataset
 from orderbook.settings import LiveSettings, ReplaySettings
 
+OUTPUTS: dict[str, Any] = {
+    "format": "text",
+    "on": "update",
+    "data": None,
+    "data_format": "parquet",
+    "kafka": None,
+    "datasets": tuple(map(dataset, ("quotes", "trades", "book_snapshot_25_1s", "status"))),
+}
 DEFAULTS = LiveSettings(
     products=("BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR"),
     min_spread=0.0001,
@@ -18,7 +28,18 @@ DEFAULTS = LiveSettings(
     stale_after=5.0,
     crossed_after=2.0,
     refresh=3600.0,
+    **OUTPUTS,
 )
+
+
+def live(environment: Mapping[str, str], **arguments: object) -> LiveSettings:
+    """The settings of a live run."""
+    return settings.read(LiveSettings, arguments, environment)
+
+
+def replay(environment: Mapping[str, str], **arguments: object) -> ReplaySettings:
+    """The settings of a replay."""
+    return settings.read(ReplaySettings, arguments, environment)
 
 
 def refused(function: Callable[..., object], *args: object, **kwargs: object) -> str:
@@ -32,8 +53,8 @@ def refused(function: Callable[..., object], *args: object, **kwargs: object) ->
 
 def test_defaults() -> None:
     """An empty environment gives the documented defaults."""
-    assert settings.live({}) == DEFAULTS
-    assert settings.replay({}) == ReplaySettings(min_spread=0.0001)
+    assert live({}) == DEFAULTS
+    assert replay({}) == ReplaySettings(min_spread=0.0001, path="tests/recordings", **OUTPUTS)
 
 
 @pytest.mark.parametrize(
@@ -53,20 +74,26 @@ def test_defaults() -> None:
         ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "3600", 3600.0),
         ("ORDERBOOK_REFRESH", "refresh", "1", 1.0),
         ("ORDERBOOK_REFRESH", "refresh", "1e9", 1e9),
+        ("ORDERBOOK_FORMAT", "format", "json", "json"),
+        ("ORDERBOOK_ON", "on", "change", "change"),
+        ("ORDERBOOK_DATA", "data", "", None),
+        ("ORDERBOOK_DATA_FORMAT", "data_format", "csv", "csv"),
+        ("ORDERBOOK_KAFKA", "kafka", "localhost:9092,b:1", "localhost:9092,b:1"),
+        ("ORDERBOOK_DATASETS", "datasets", "trades, signals_1s", (dataset("trades"), dataset("signals_1s"))),
     ],
 )
 def test_value(variable: str, field: str, text: str, value: object) -> None:
     """A variable sets its field and no other; an argument with the same text sets the same, and beats it."""
-    from_variable = settings.live({variable: text})
+    from_variable = live({variable: text})
     assert getattr(from_variable, field) == value
     others = {name: value for name, value in vars(from_variable).items() if name != field}
     assert others.items() <= vars(DEFAULTS).items()
-    assert settings.live({variable: "="}, **{field: text}) == from_variable
+    assert live({variable: "="}, **{field: text}) == from_variable
 
 
 def test_arguments_of_other_types() -> None:
     """An argument may be a number, and the products a list; None leaves a setting to its variable."""
-    taken = settings.live(
+    taken = live(
         {"ORDERBOOK_REFRESH": "60"},
         products=["BTC-EUR", "eth-eur"],
         min_spread=0.5,
@@ -81,15 +108,15 @@ def test_arguments_of_other_types() -> None:
 def test_folder_is_made(tmp_path: Path) -> None:
     """The folder to record into is made where it is missing."""
     folder = tmp_path / "of/today"
-    assert settings.live({"ORDERBOOK_RECORD": str(folder)}).record == str(folder)
+    assert live({"ORDERBOOK_RECORD": str(folder)}).record == str(folder)
     assert folder.is_dir() and list(folder.iterdir()) == []
 
 
 def test_replay_reads_its_own_settings_only() -> None:
     """A replay takes its threshold, and is not ended by a setting that it does not read."""
     environment = {"ORDERBOOK_MIN_SPREAD": "0.01", "ORDERBOOK_PRODUCTS": "?"}
-    assert settings.replay(environment) == ReplaySettings(min_spread=0.01)
-    assert settings.replay(environment, min_spread=0.02) == ReplaySettings(min_spread=0.02)
+    assert replay(environment) == ReplaySettings(min_spread=0.01, path="tests/recordings", **OUTPUTS)
+    assert replay(environment, min_spread=0.02).min_spread == 0.02
 
 
 @pytest.mark.parametrize(
@@ -114,9 +141,9 @@ def test_replay_reads_its_own_settings_only() -> None:
         ("ORDERBOOK_CONNECTIONS", "connections", "1.5", "is not a whole number from 1 to 9999"),
         ("ORDERBOOK_CONNECTIONS", "connections", "10000", "is not a whole number from 1 to 9999"),
         ("ORDERBOOK_CONNECTIONS", "connections", "many", "is not a whole number from 1 to 9999"),
-        ("ORDERBOOK_RECORD", "record", "dataflow.py", "is not a folder to record into: .*File exists"),
-        ("ORDERBOOK_RECORD", "record", "/proc/nowhere", "is not a folder to record into: .*No such file"),
-        ("ORDERBOOK_RECORD", "record", "\0", "is not a folder to record into: embedded null byte"),
+        ("ORDERBOOK_RECORD", "record", "dataflow.py", "is not a folder to write into: .*File exists"),
+        ("ORDERBOOK_RECORD", "record", "/proc/nowhere", "is not a folder to write into: .*No such file"),
+        ("ORDERBOOK_RECORD", "record", "\0", "is not a folder to write into: embedded null byte"),
         ("ORDERBOOK_STALE_AFTER", "stale_after", "soon", "is not a number of seconds from 0.1 to 3600"),
         ("ORDERBOOK_STALE_AFTER", "stale_after", "0", "is not a number of seconds from 0.1 to 3600"),
         ("ORDERBOOK_CROSSED_AFTER", "crossed_after", "-1", "is not a number of seconds from 0.1 to 3600"),
@@ -126,42 +153,52 @@ def test_replay_reads_its_own_settings_only() -> None:
         ("ORDERBOOK_REFRESH", "refresh", "2e9", "is not a number of seconds from 1 to 1e\\+09"),
         ("ORDERBOOK_REFRESH", "refresh", "inf", "is not a number of seconds from 1 to 1e\\+09"),
         ("ORDERBOOK_REFRESH", "refresh", "", "is not a number of seconds from 1 to 1e\\+09"),
+        ("ORDERBOOK_FORMAT", "format", "JSON", "is not one of text, json"),
+        ("ORDERBOOK_ON", "on", "", "is not one of update, change"),
+        ("ORDERBOOK_DATA", "data", "dataflow.py", "is not a folder to write into: .*File exists"),
+        ("ORDERBOOK_DATA_FORMAT", "data_format", "arrow", "is not one of parquet, csv"),
+        ("ORDERBOOK_KAFKA", "kafka", "localhost", "is not a server such as localhost:9092"),
+        ("ORDERBOOK_DATASETS", "datasets", "quote", "is not a dataset such as quotes, "),
+        ("ORDERBOOK_DATASETS", "datasets", "", "is not a dataset such as quotes, "),
+        ("ORDERBOOK_DATASETS", "datasets", "trades,trades", "has trades twice"),
     ],
 )
 def test_wrong_value(variable: str, field: str, text: str, what: str) -> None:
     """A wrong value ends the run with one line: what was set, its value escaped, and what it must be."""
     for name, environment, arguments in [(variable, {variable: text}, {}), (field, {}, {field: text})]:
-        line = refused(settings.live, environment, **arguments)
+        line = refused(live, environment, **arguments)
         assert re.match(f"{name}: {re.escape(repr(text))} {what}", line), line
 
 
 def test_unknown_variable() -> None:
     """An unknown `ORDERBOOK_` variable ends a live run and a replay, with the nearest name that is known."""
-    for read in (settings.live, settings.replay):
+    for read in (live, replay):
         line = refused(read, {"PATH": "", "ORDERBOOK_PRODUCT": "BTC-EUR"})
         assert line == "'ORDERBOOK_PRODUCT' is not a setting; the nearest is ORDERBOOK_PRODUCTS"
 
 
-@settings.no_other_arguments
-def factory(products: str | None = None, min_spread: float | None = None) -> tuple[str | None, float | None]:
-    """A factory such as `live`."""
-    return products, min_spread
+@settings.factory_of(ReplaySettings)
+def factory(chosen: ReplaySettings) -> ReplaySettings:
+    """A factory such as `replay`."""
+    return chosen
 
 
-def test_unknown_argument() -> None:
-    """An argument that a factory does not have ends the run with one line that names those that it has."""
-    assert factory("BTC-EUR", min_spread=0.5) == ("BTC-EUR", 0.5)
-    line = refused(factory, product="BTC-EUR")
-    assert line == "factory: got an unexpected keyword argument 'product'; it takes products, min_spread"
-    line = refused(factory, "BTC-EUR", 0.5, 7)
-    assert line == "factory: too many positional arguments; it takes products, min_spread"
+def test_arguments_of_a_factory() -> None:
+    """Each setting is an argument, the first of which may stand without its name."""
+    chosen = factory("today", min_spread=0.5)
+    assert (chosen.path, chosen.min_spread) == ("today", 0.5)
+    line = refused(factory, products="BTC-EUR")
+    assert line.startswith(
+        "factory: got an unexpected keyword argument 'products'; it takes path, min_spread,"
+    )
+    assert refused(factory, *range(99)).startswith("factory: too many positional arguments; it takes path, ")
 
 
 def test_an_error_inside_a_factory_is_not_hidden() -> None:
     """A `TypeError` of the factory's own code stays one, with its traceback."""
 
-    @settings.no_other_arguments
-    def broken() -> None:
+    @settings.factory_of(ReplaySettings)
+    def broken(chosen: ReplaySettings) -> None:
         raise TypeError("of its own")
 
     with pytest.raises(TypeError, match="of its own"):
@@ -197,7 +234,7 @@ def test_shown(url: str, text: str) -> None:
 
 def test_a_wrong_url_is_named_without_its_secrets() -> None:
     """The line about a wrong address of the feed shows neither user nor password nor query."""
-    line = refused(settings.live, {"ORDERBOOK_FEED_URL": "https://user:hidden@example.org/feed?key=hidden"})
+    line = refused(live, {"ORDERBOOK_FEED_URL": "https://user:hidden@example.org/feed?key=hidden"})
     assert line == "ORDERBOOK_FEED_URL: 'https://example.org/feed' is not a ws:// or wss:// address"
 
 
