@@ -1,4 +1,9 @@
-"""Product of a session: what the rules know of its subscription, and of those before it."""
+"""Product of a session: what the rules know of its subscription, and of those before it.
+
+A product that needs a snapshot again within `RESYNC_WINDOW` is not helped by being subscribed anew, so its
+connection is replaced. Where that doesn't help either, as in an auction, in which a book is rightly crossed,
+the product is unsubscribed for as long, and the others keep their connection.
+"""
 
 import math
 

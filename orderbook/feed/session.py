@@ -8,11 +8,8 @@ Frames and times of the monotonic clock come in; messages, requests and errors g
 
 What can't be trusted is not repaired. An error that is raised is about the connection, which is to be
 replaced. Where it is about one product alone, that product is unsubscribed and subscribed anew on the same
-connection, and its messages are dropped until its new snapshot.
-
-One that needs a snapshot again within `RESYNC_WINDOW` is not helped by that, so the connection is replaced.
-Where that doesn't help either, as in an auction, in which a book is rightly crossed, the product is
-unsubscribed for as long, and the others keep their connection.
+connection, and its messages are dropped until its new snapshot; what follows where that does not help is in
+`product`. Each stream that breaks off is in `breaks`, to be handed on.
 """
 
 import logging
@@ -50,7 +47,7 @@ class Session:
         self._products = {product_id: Product(product_id, stats[product_id]) for product_id in product_ids}
         self._timeouts = timeouts
         self._offset = offset
-        self.breaks: deque[Status] = deque()  # of streams of products, to be handed on
+        self.breaks: deque[Status] = deque()
         self._reset(0.0)
 
     def _reset(self, now: float) -> None:
@@ -206,15 +203,8 @@ class Session:
     @property
     def deadline(self) -> float:
         """When `check` is to be called, at the latest. O(n) in the number of products."""
-        times = [self._silence.due if self._subscribed else math.inf]
-        for product in self._products.values():
-            if not product.subscribed:
-                times.append(product.due)
-            elif not product.stats.live:
-                times.append(self._silence.snapshot_due(product))
-            else:
-                times.append(self._silence.product_due(product))
-        return min(times)
+        dues = map(self._silence.due_of, self._products.values())
+        return min([self._silence.due if self._subscribed else math.inf, *dues])
 
     def check(self, now: float, last_partial: float = -math.inf) -> None:
         """Judge what should have come by now; raises `Stale`. O(n) in the number of products.

@@ -50,6 +50,12 @@ class Silence:
         partial = min(self.last_partial, self._last_frame + FRAME_TIMEOUT)
         return max(self._last_frame, partial) + self._timeouts.stale_after
 
+    def due_of(self, product: Product) -> float:
+        """When something is to be done about a product, if nothing comes of it."""
+        if not product.subscribed:
+            return product.due
+        return self.product_due(product) if product.stats.live else self.snapshot_due(product)
+
     def snapshot_due(self, product: Product) -> float:
         """When a product's snapshot must have come: one after the other on a slow link, each in its time."""
         since = max(product.asked, self._last_snapshot)
