@@ -66,7 +66,8 @@ class LiveRun:
 
     With a `tick` in seconds the exchange sends all updates at each tick, else evenly. `processes` are the
     arguments of each of the dataflow's processes, which are a cluster, or `apart` runs of their own, each
-    with its share of the products. What still runs at the end of the `with` block is killed.
+    with its share of the products; `env` has more settings of theirs. What still runs at the end of the
+    `with` block is killed.
     """
 
     def __init__(
@@ -79,11 +80,13 @@ class LiveRun:
         tick: float | None = None,
         dataflow: str = "dataflow:flow",
         apart: bool = False,
+        env: dict[str, str] | None = None,
     ) -> None:
         self._products = products(count)
         self._rate, self._tick = rate, tick
         self._log = folder / f"sent-{time.monotonic_ns()}"
         self._processes, self._dataflow, self._apart = processes, dataflow, apart
+        self._env = {} if env is None else env
         self._chunks: list[tuple[float, bytes]] = []  # as they were read
         self._parsed, self._rest = 0, b""  # of the chunks: how many, and the line they end within
         self._lines: dict[str, list[float]] = defaultdict(list)  # when each line of a product was read
@@ -112,7 +115,7 @@ class LiveRun:
                     self._stack.enter_context(
                         start(
                             [self._dataflow, *its],
-                            env | {"ORDERBOOK_PRODUCTS": ",".join(share)},
+                            env | {"ORDERBOOK_PRODUCTS": ",".join(share)} | self._env,
                             stdout=writing,
                         )
                     )
