@@ -1,7 +1,8 @@
 """Makers of rows: one a product and dataset, which knows what its next row needs of before.
 
-What is no live book with a bid below its ask has no row but in `status`, and in `incremental_book_L2`, whose
-readers keep a book themselves. A maker has nothing in it that changes in place, so a shallow copy is one.
+What is no live book with a bid below its ask has no row but in `status`, and, crossed or one-sided, in
+`incremental_book_L2`, whose readers keep a book themselves. A trade is no matter of the book: each has its row.
+A maker has nothing in it that changes in place, so a shallow copy is one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,8 +19,8 @@ Top = tuple[float, float, float, float]  # bid price and size, ask price and siz
 class Maker(Protocol):
     """Makes the rows of one dataset, of one product."""
 
-    def due(self, message: Message, book: OrderBookState) -> Sequence[Rows]:
-        """Rows that are due before the message, of the book before it."""
+    def due(self, message: Message, book: OrderBookState | None) -> Sequence[Rows]:
+        """Rows that are due before the message, of the book before it; there is none before the first."""
 
     def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
         """Rows of what the message has changed; the book has taken it."""
@@ -31,7 +32,7 @@ class _OnMessage:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
 
-    def due(self, message: Message, book: OrderBookState) -> Sequence[Rows]:
+    def due(self, message: Message, book: OrderBookState | None) -> Sequence[Rows]:
         return ()
 
     def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
@@ -47,7 +48,7 @@ class _Quotes(_OnMessage):
     _last: Top | None = None
 
     def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
-        if type(message) is Status:
+        if not book.is_live:
             self._last = None
         if type(summary) is not OrderBookSummary or summary.top == self._last:
             return ()
@@ -175,6 +176,11 @@ class _BookSnapshots(_EachInterval):
 
     _last: tuple[Value, ...] = ()
 
+    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
+        if not book.is_live:
+            self._last = ()
+        return ()
+
     def _values(self, book: OrderBookState) -> Iterator[tuple[Value, ...]]:
         levels = self._dataset.levels
         bids, asks = book.depth(levels)
@@ -193,12 +199,13 @@ class _Signals(_EachInterval):
     _top: Top | None = None
 
     def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
-        if type(message) is Status:
+        now = book.summarize()
+        if type(message) is Snapshot or not book.is_live:
             self._top = None
-        elif type(summary) is OrderBookSummary:
-            if self._top is not None and type(message) is not Snapshot:
-                self._ofi += signals.order_flow_imbalance(self._top, summary.top)
-            self._top = summary.top
+        if type(now) is OrderBookSummary:
+            if self._top is not None and not book.repeats:
+                self._ofi += signals.order_flow_imbalance(self._top, now.top)
+            self._top = now.top
         return ()
 
     def due(self, message: Message, book: OrderBookState) -> Sequence[Rows]:
