@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from orderbook import signals
-from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summary
+from orderbook.book import REPEATED, CrossedBook, OrderBookState, OrderBookSummary, Summary
 from orderbook.coinbase.messages import L2Update, Message, Snapshot, Status, Trade, both_times
 from orderbook.output.datasets import AMOUNTS, DEPTHS, IMBALANCES, Dataset, Rows, Value
 
 Top = tuple[float, float, float, float]  # bid price and size, ask price and size
+
+SET_BACK = int(REPEATED * 1e9)  # nanoseconds; a message that is farther behind is of a clock that was set back
 
 
 class Maker(Protocol):
@@ -146,15 +148,18 @@ class _WideSpreads(_OnMessage):
 class _EachInterval:
     """Makes at most one row an interval: at the first message behind its end, of the book before it."""
 
+    _ends: int | None = None  # the interval that is under way, in nanoseconds since 1970
+
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._number = 0  # of the interval that is under way, counted from 1970
 
-    def due(self, message: Message, book: OrderBookState) -> Sequence[Rows]:
-        at = _arrival(message)
-        if at is None or at // self._dataset.interval <= self._number:
+    def due(self, message: Message, book: OrderBookState | None) -> Sequence[Rows]:
+        at, ends, interval = _arrival(message), self._ends, self._dataset.interval
+        if at is None or (ends is not None and ends - interval - SET_BACK <= at < ends):
             return ()
-        self._number = at // self._dataset.interval
+        self._ends = (at // interval + 1) * interval
+        if ends is None or book is None:
+            return ()
         summary = book.summarize()
         if type(summary) is not OrderBookSummary or book.repeats:
             return ()
@@ -208,10 +213,10 @@ class _Signals(_EachInterval):
             self._top = now.top
         return ()
 
-    def due(self, message: Message, book: OrderBookState) -> Sequence[Rows]:
-        before = self._number
+    def due(self, message: Message, book: OrderBookState | None) -> Sequence[Rows]:
+        before = self._ends
         rows = super().due(message, book)
-        if self._number != before:
+        if self._ends != before:
             self._ofi = 0.0
         return rows
 
@@ -252,7 +257,7 @@ def _says_nothing(message: Message, book: OrderBookState) -> bool:
 
 def _arrival(message: Message) -> int | None:
     """When a message came, in nanoseconds; the exchange's time where nobody knows."""
-    return message.local_timestamp or both_times(message.time, None)[1]
+    return both_times(message.time, None)[1] if message.local_timestamp is None else message.local_timestamp
 
 
 def _rows(

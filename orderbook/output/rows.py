@@ -43,9 +43,8 @@ class BookAndRows:
     def update(self, step: Step, message: Message) -> Answer:
         """Take a step of the book, and make the rows that its message brings."""
         rows: list[Rows] = []
-        if self.book is not None:
-            for each in self._makers:
-                rows += each.due(message, self.book)
+        for each in self._makers:
+            rows += each.due(message, self.book)
         self.book, summary = step(self.book, message)
         for each in self._makers:
             rows += each.rows(message, self.book, summary)
