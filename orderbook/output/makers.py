@@ -110,10 +110,10 @@ class _Statuses(_OnMessage):
 class _WideSpreads(_OnMessage):
     """A row when a stretch of summaries above the threshold ends; all by arrival."""
 
-    _began: int | None = None
-    _at = 0  # the last summary of the stretch, in nanoseconds
+    _updates = 0  # of the stretch that is under way
+    _began: int | None = None  # in nanoseconds, as soon as a time is known
+    _at = 0  # the last time of the stretch
     _bps = _most = _area = _sum = 0.0
-    _updates = 0
 
     def __init__(self, dataset: Dataset, min_spread: float) -> None:
         super().__init__(dataset)
@@ -121,27 +121,28 @@ class _WideSpreads(_OnMessage):
 
     def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
         wide = type(summary) is OrderBookSummary and summary.is_wider_than(self._min_spread)
-        if not wide and (self._began is None or _says_nothing(message, book)):
+        if not wide and (not self._updates or _says_nothing(message, book)):
             return ()
-        at = _arrival(message)
-        if at is None:
-            return ()
-        if self._began is None:
-            self._began = self._at = at
-            self._bps = self._most = self._area = self._sum = 0.0
-            self._updates = 0
-        self._area += self._bps * max(0, at - self._at)
-        self._at = max(at, self._at)
+        if (at := _arrival(message)) is not None:
+            if self._began is None:
+                self._began = self._at = at
+            self._area += self._bps * max(0, at - self._at)
+            self._at = max(at, self._at)
         if wide:
             assert type(summary) is OrderBookSummary
             self._bps = summary.spread / summary.ask_price * 10_000
             self._most, self._sum = max(self._most, self._bps), self._sum + self._bps
             self._updates += 1
             return ()
-        began, lasted = self._began, self._at - self._began
-        self._began = None
-        mean = self._area / lasted if lasted else self._sum / self._updates
-        row = (began // 1_000, self._at // 1_000, lasted / 1e9, self._updates, self._most, mean)
+        times: tuple[int | None, int | None, float | None] = (None, None, None)
+        mean = self._sum / self._updates
+        if self._began is not None:
+            lasted = self._at - self._began
+            times = self._began // 1_000, self._at // 1_000, lasted / 1e9
+            mean = self._area / lasted if lasted else mean
+        row = (*times, self._updates, self._most, mean)
+        self._updates, self._began = 0, None
+        self._bps = self._most = self._area = self._sum = 0.0
         return self._rows(message, row)
 
 
