@@ -41,6 +41,8 @@ class _OnMessage:
         raise NotImplementedError
 
     def _rows(self, message: Message, *values: tuple[Value, ...]) -> Sequence[Rows]:
+        if not values:  # an update without changes
+            return ()
         return [_rows(self._dataset, message.product_id, message.time, message.local_timestamp, values)]
 
 
