@@ -4,8 +4,9 @@ Names and meanings are Tardis'. Each row begins with `exchange`, `symbol`, `time
 `local_timestamp` (ours, when the frame left the socket). All times are whole microseconds since 1970, UTC.
 """
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -79,6 +80,10 @@ class Dataset:
     interval: int = 0
     levels: int = 0
 
+    def __reduce__(self) -> tuple[Callable[[str], "Dataset"], tuple[str]]:
+        """To other processes, and into states, goes the name: 100 columns would be most of what goes there."""
+        return dataset, (self.name,)
+
 
 class Rows(msgspec.Struct, frozen=True, gc=False):
     """Rows of a dataset that share product and times; each has a value a column of `dataset.columns`.
@@ -93,6 +98,7 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
     values: Sequence[tuple[Value, ...]]
 
 
+@functools.cache
 def dataset(name: str) -> Dataset:
     """The dataset of a name such as `trades`, `book_snapshot_25_1s`, `signals_100ms`.
 
