@@ -165,7 +165,7 @@ class OrderBookState:
         until = seconds(self._time) if self._known_until is None else self._known_until
         self._known_until = until if 0 <= _ahead(until, snapshot) < REPEATED else None
         self._has_odd_time = False
-        self._time = snapshot.time
+        self._time = snapshot.time if snapshot.time and snapshot.time >= "1970" else None
 
     def _go_on_from(self, until: float, update: L2Update) -> None:
         """End the repeating at an update that is newer, or at the second in a row whose time says nothing."""
