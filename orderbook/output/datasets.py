@@ -81,7 +81,7 @@ class Dataset:
     levels: int = 0
 
     def __reduce__(self) -> tuple[Callable[[str], "Dataset"], tuple[str]]:
-        """To other processes, and into states, goes the name: 100 columns would be most of what goes there."""
+        """To other processes, and into states, goes the name, in the place of up to 4,000 columns."""
         return dataset, (self.name,)
 
 

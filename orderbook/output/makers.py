@@ -1,8 +1,8 @@
 """Makers of rows: one a product and dataset, which knows what its next row needs of before.
 
 What is no live book with a bid below its ask has no row but in `status`, and, crossed or one-sided, in
-`incremental_book_L2`, whose readers keep a book themselves. A trade is no matter of the book: each has its row.
-A maker has nothing in it that changes in place, so a shallow copy is one.
+`incremental_book_L2`, whose readers keep a book themselves. A trade is no matter of the book: each has its
+row. A maker has nothing in it that changes in place, so a shallow copy is one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,9 @@ from orderbook.output.datasets import AMOUNTS, DEPTHS, IMBALANCES, Dataset, Rows
 
 Top = tuple[float, float, float, float]  # bid price and size, ask price and size
 
-SET_BACK = int(REPEATED * 1e9)  # nanoseconds; a message that is farther behind is of a clock that was set back
+SET_BACK = int(
+    REPEATED * 1e9
+)  # nanoseconds; a message that is farther behind is of a clock that was set back
 
 
 class Maker(Protocol):
