@@ -115,7 +115,7 @@ class _WideSpreads(_OnMessage):
     """A row when a stretch of summaries above the threshold ends; all by arrival."""
 
     _updates = 0  # of the stretch that is under way
-    _began: int | None = None  # in nanoseconds, as soon as a time is known
+    _began: int | None = None  # in microseconds, as soon as a time is known
     _at = 0  # the last time of the stretch
     _bps = _most = _area = _sum = 0.0
 
@@ -128,6 +128,7 @@ class _WideSpreads(_OnMessage):
         if not wide and (not self._updates or _says_nothing(message, book)):
             return ()
         if (at := _arrival(message)) is not None:
+            at //= 1_000
             if self._began is None:
                 self._began = self._at = at
             self._area += self._bps * max(0, at - self._at)
@@ -142,7 +143,7 @@ class _WideSpreads(_OnMessage):
         mean = self._sum / self._updates
         if self._began is not None:
             lasted = self._at - self._began
-            times = self._began // 1_000, self._at // 1_000, lasted / 1e9
+            times = self._began, self._at, lasted / 1e6
             mean = self._area / lasted if lasted else mean
         row = (*times, self._updates, self._most, mean)
         self._updates, self._began = 0, None
