@@ -219,8 +219,8 @@ class OrderBookState:
     def within(self, fraction: float) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         """The bids and asks within this fraction of the mid from it, or a hair farther, best first.
 
-        The best bid and the best ask are always among them. Empty without both sides. O(n): takes 1 ms in
-        a book of 30,000 levels.
+        The best bid and the best ask are always among them; the book is not crossed. Empty without both
+        sides. O(n): takes 1 ms in a book of 30,000 levels.
         """
         bids, asks = self._bids, self._asks
         if not bids.near or not asks.near:
