@@ -11,6 +11,7 @@ import pickle
 import tracemalloc
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 
 import pytest
@@ -154,6 +155,35 @@ def spread_of(bid: str, ask: str) -> float | None:
     return book.spread()
 
 
+@given(
+    snapshots(LOW[:-1], HIGH),
+    st.lists(updates(LOW + HIGH, LOW + HIGH), max_size=3),
+    st.sampled_from([0.0, 1e-5, 1e-4, 1.5e-4, 2e-4, 3e-4, 5e-4, 1.0]),
+    st.sampled_from([1, 2, 3, 100]),
+)
+def test_levels_within_a_fraction_of_the_mid(
+    whole: bytes, frames: list[bytes], fraction: float, kept: int
+) -> None:
+    """The best level and all within the fraction come, best first, and none that is clearly farther."""
+    book = OrderBookState(kept=kept)
+    for frame in (whole, *frames):
+        apply(book, frame)
+    bids, asks = book.depth(99)
+    if isinstance(book.summarize(), CrossedBook):
+        return
+    if not bids or not asks:
+        assert book.within(fraction) == ([], [])
+        return
+    mid = Fraction((Decimal(repr(bids[0][0])) + Decimal(repr(asks[0][0]))) / 2)
+    reach = mid * Fraction(repr(fraction))
+    for side, near in zip((bids, asks), book.within(fraction), strict=True):
+        assert near == side[: len(near)], "not the best first"
+        distances = [abs(Fraction(repr(price)) - mid) for price, _size in side]
+        assert all(distance > reach for distance in distances[len(near) :])
+        assert all(distance <= reach * Fraction("1.00001") for distance in distances[1 : len(near)])
+        assert near
+
+
 def test_summary_prints_as_in_the_tutorial() -> None:
     """The text of a summary is the format of the output; others parse it."""
     book = OrderBookState()
@@ -274,6 +304,14 @@ def test_nothing_repeats_what_came_before_a_break() -> None:
                 book.update(Status(PRODUCT, "closed: the run ended"))
             book.update(Snapshot(PRODUCT, [Level(99, 1)], [Level(101, 1)], time))
         assert book.repeats == (not breaks_off)
+
+
+def test_nothing_repeats_what_came_in_the_year_1() -> None:
+    """A snapshot whose time says nothing, after another such, is not taken for an older one."""
+    book = OrderBookState()
+    for _ in range(2):
+        book.update(Snapshot(PRODUCT, [Level(99, 1)], [Level(101, 1)], "0001-01-01T00:00:00.000000Z"))
+    assert not book.repeats
 
 
 @pytest.mark.parametrize(
