@@ -15,9 +15,8 @@ from orderbook.output.datasets import AMOUNTS, DEPTHS, IMBALANCES, Dataset, Rows
 
 Top = tuple[float, float, float, float]  # bid price and size, ask price and size
 
-SET_BACK = int(
-    REPEATED * 1e9
-)  # nanoseconds; a message that is farther behind is of a clock that was set back
+# Nanoseconds; a message that is farther behind is of a clock that was set back.
+SET_BACK = int(REPEATED * 1e9)
 
 
 class Maker(Protocol):
