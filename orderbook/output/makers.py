@@ -22,9 +22,6 @@ SET_BACK = int(REPEATED * 1e9)
 class Maker(Protocol):
     """Makes the rows of one dataset, of one product."""
 
-    def due(self, message: Message, book: OrderBookState | None) -> Sequence[Rows]:
-        """Rows that are due before the message, of the book before it; there is none before the first."""
-
     def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
         """Rows of what the message has changed; the book has taken it."""
 
@@ -34,9 +31,6 @@ class _OnMessage:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-
-    def due(self, message: Message, book: OrderBookState | None) -> Sequence[Rows]:
-        return ()
 
     def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
         raise NotImplementedError
@@ -150,7 +144,7 @@ class _WideSpreads(_OnMessage):
         return self._rows(message, row)
 
 
-class _EachInterval:
+class EachInterval:
     """Makes at most one row an interval: at the first message behind its end, of the book before it."""
 
     _ends: int | None = None  # the interval that is under way, in nanoseconds since 1970
@@ -159,6 +153,7 @@ class _EachInterval:
         self._dataset = dataset
 
     def due(self, message: Message, book: OrderBookState | None) -> Sequence[Rows]:
+        """The row that is due before the message, of the book before it; there is none before the first."""
         at, ends, interval = _arrival(message), self._ends, self._dataset.interval
         if at is None or (ends is not None and ends - interval - SET_BACK <= at < ends):
             return ()
@@ -181,7 +176,7 @@ class _EachInterval:
         raise NotImplementedError
 
 
-class _BookSnapshots(_EachInterval):
+class _BookSnapshots(EachInterval):
     """A row each interval in which the best levels have changed."""
 
     _last: tuple[Value, ...] = ()
@@ -202,7 +197,7 @@ class _BookSnapshots(_EachInterval):
             yield values
 
 
-class _Signals(_EachInterval):
+class _Signals(EachInterval):
     """A row each interval."""
 
     _ofi = 0.0

@@ -21,7 +21,7 @@ import msgspec
 from orderbook.book import OrderBookState, Summary
 from orderbook.coinbase.messages import Message
 from orderbook.output.datasets import Dataset, Rows
-from orderbook.output.makers import maker
+from orderbook.output.makers import EachInterval, Maker, maker
 
 Step = Callable[[OrderBookState | None, Message], tuple[OrderBookState, Summary]]
 
@@ -38,13 +38,17 @@ class BookAndRows:
 
     def __init__(self, datasets: Sequence[Dataset], min_spread: float) -> None:
         self.book: OrderBookState | None = None
-        self._makers = [maker(dataset, min_spread) for dataset in datasets]
+        self._take([maker(dataset, min_spread) for dataset in datasets])
+
+    def _take(self, makers: list[Maker]) -> None:
+        self._makers = makers
+        self._intervals = [each for each in makers if isinstance(each, EachInterval)]
 
     def update(self, step: Step, message: Message) -> Answer:
         """Take a step of the book, and make the rows that its message brings."""
         rows: list[Rows] = []
-        for each in self._makers:
-            rows += each.due(message, self.book)
+        for interval in self._intervals:
+            rows += interval.due(message, self.book)
         self.book, summary = step(self.book, message)
         for each in self._makers:
             rows += each.rows(message, self.book, summary)
@@ -54,7 +58,7 @@ class BookAndRows:
         """A copy whose book is one; the makers have nothing in them that changes in place."""
         twin = copy.copy(self)
         twin.book = copy.deepcopy(self.book, memo)
-        twin._makers = [copy.copy(each) for each in self._makers]
+        twin._take([copy.copy(each) for each in self._makers])
         return twin
 
 

@@ -621,4 +621,4 @@ def test_what_is_not_wanted_is_not_computed() -> None:
         return called
 
     without, with_trades = calls(mapper), calls(with_rows(mapper, [dataset("trades")], 0.0001))
-    assert sorted([*without, "answer", "update", "due", "rows"]) == sorted(with_trades)
+    assert sorted([*without, "answer", "update", "rows"]) == sorted(with_trades)
