@@ -112,7 +112,7 @@ def live(chosen: LiveSettings) -> Dataflow:
     )
     lines = LineSink(shutdown, chosen.stale_after, encode=LINES[chosen.format])
     sinks = sinks_of(chosen, shutdown, waits=False)
-    metrics = Metrics(lines, source.stats, sinks)
+    metrics = Metrics(lines, source.stats, sinks, chosen.datasets)
     dataflow = Dataflow("orderbook")
     messages = op.input("input", dataflow, source)
     books = _books(messages, chosen, metrics, sinks)
@@ -133,7 +133,7 @@ def replay(chosen: ReplaySettings) -> Dataflow:
         raise SystemExit(f"replay: {error}") from None
     lines = LineSink(shutdown, encode=LINES[chosen.format])
     sinks = sinks_of(chosen, shutdown, waits=True)
-    metrics = Metrics(lines, sinks=sinks)
+    metrics = Metrics(lines, None, sinks, chosen.datasets)
     dataflow = Dataflow("orderbook")
     messages = op.input("input", dataflow, source)
     books = _books(messages, chosen, metrics, sinks)

@@ -18,11 +18,16 @@ def test_live_run() -> None:
         api = {"BYTEWAX_DATAFLOW_API_ENABLED": "1", "BYTEWAX_DATAFLOW_API_PORT": str(port)}
 
         def shown_with_book() -> Samples | None:
-            """What is shown, where the book is the exchange's."""
+            """What is shown, where the book is the exchange's, and the other product is live too."""
             bids, asks = exchange.book(SECOND)
             counts = scrape(port)
-            levels = [counts.get(("orderbook_levels", SECOND, side)) for side in ("bid", "ask")]
-            return counts if levels == [len(bids), len(asks)] else None
+            book = [counts.get(("orderbook_levels", SECOND, side)) for side in ("bid", "ask")]
+            book += [counts.get((f"orderbook_best_{side}", SECOND)) for side in ("bid", "ask")]
+            book += [counts.get(("orderbook_updates_total", SECOND))]
+            if book != [len(bids), len(asks), max(bids), min(asks), 30]:
+                return None
+            up = [("orderbook_live", FIRST), ("orderbook_best_bid", FIRST), ("orderbook_lines_total",)]
+            return counts if all(map(counts.get, up)) else None
 
         with start(["dataflow:flow"], settings(exchange) | api) as process:
             wait_until(lambda: all(map(exchange.live, PRODUCTS)))
@@ -45,5 +50,10 @@ def test_live_run() -> None:
         assert counts["orderbook_resyncs_total", product, "closed"] == 1
         assert counts["orderbook_lag_seconds_count", product] > 0
         assert counts["orderbook_crossed", product] == 0
+        assert counts["orderbook_live", product] == 1
+        assert counts["orderbook_best_bid", product] < counts["orderbook_best_ask", product]
+        assert counts["orderbook_spread_bps", product] > 0
         assert abs(time.time() - counts["orderbook_last_frame_timestamp_seconds", product]) < 30
     assert counts["orderbook_changes_total", SECOND] > 0
+    assert counts["orderbook_updates_total", FIRST] <= 20
+    assert counts["orderbook_lines_total",] > 0

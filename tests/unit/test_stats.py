@@ -13,15 +13,17 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("lag", "bound"),
     [
-        (0.0, 0.005),
+        (0.0, 0.001),
+        (0.0014, 0.002),
         (0.006, 0.01),
-        (0.25, 0.25),
-        (0.251, 0.5),
-        (0.03, 0.05),
-        (2.0, 2.5),
+        (0.25, 0.5),
+        (0.5, 0.5),
+        (0.501, 1.0),
+        (2.0, 2.0),
+        (2.1, 5.0),
         (100.0, None),  # above all bounds
         (3_599.0, None),
-        (-9.0, 0.005),  # our clock is behind the exchange's
+        (-9.0, 0.001),  # our clock is behind the exchange's
     ],
 )
 def test_lag(lag: float, bound: float | None) -> None:
