@@ -8,20 +8,16 @@ Run it live by `python -m bytewax.run dataflow:flow`, or on recordings by
 `python -m bytewax.run "dataflow:replay('tests/recordings')"`.
 """
 
-import gc
 import logging
 import shlex
 import sys
-import threading
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
-from prometheus_client import REGISTRY
 
-from orderbook import settings
+from orderbook import run, settings
 from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, OversizedBook, Summary
 from orderbook.coinbase import exchange
 from orderbook.coinbase.messages import L2Update, Message, Snapshot
@@ -31,7 +27,6 @@ from orderbook.feed.source import CoinbaseSource
 from orderbook.housekeeping import keep_house
 from orderbook.metrics import Metrics
 from orderbook.output.lines import LINES, LineSink
-from orderbook.output.log import start as start_log
 from orderbook.output.makers import Top
 from orderbook.output.rows import rows_of, summary_of, with_rows
 from orderbook.output.sinks import Sinks, sinks_of
@@ -100,6 +95,37 @@ def flow() -> Dataflow:
 @settings.factory_of(LiveSettings)
 def live(chosen: LiveSettings) -> Dataflow:
     """The dataflow on the exchange's feed; each setting is an argument, and beats its variable."""
+    dataflow = Dataflow("orderbook")
+    _live_books(dataflow, chosen, prints=True)
+    return dataflow
+
+
+@settings.factory_of(LiveSettings)
+def live_books(dataflow: Dataflow, chosen: LiveSettings) -> Summaries:
+    """The summaries of the exchange's feed, on a dataflow of one's own, whose run is as that of `live`.
+
+    Each message of a product gives one; it is None where the book has none, or the message says nothing of
+    it. stdout is the caller's. The steps are called `input`, `orderbook`, `wrong`, `resync`, and where there
+    are rows `rows`, `summaries`, `files`, `kafka`.
+    """
+    return _live_books(dataflow, chosen, prints=False)
+
+
+@settings.factory_of(ReplaySettings)
+def replay(chosen: ReplaySettings) -> Dataflow:
+    """The dataflow on a recording or a folder of recordings, as fast as it goes."""
+    dataflow = Dataflow("orderbook")
+    _replayed_books(dataflow, chosen, prints=True)
+    return dataflow
+
+
+@settings.factory_of(ReplaySettings)
+def replayed_books(dataflow: Dataflow, chosen: ReplaySettings) -> Summaries:
+    """The summaries of a recording or a folder of recordings; else as `live_books`."""
+    return _replayed_books(dataflow, chosen, prints=False)
+
+
+def _live_books(dataflow: Dataflow, chosen: LiveSettings, prints: bool) -> Summaries:
     shutdown = Shutdown(default_code=1)  # a feed has no end: where it ends, all products were refused
     source = CoinbaseSource(
         chosen.products,
@@ -110,36 +136,34 @@ def live(chosen: LiveSettings) -> Dataflow:
         record=chosen.record,
         hint=OFFLINE_HINT,
     )
-    lines = LineSink(shutdown, chosen.stale_after, encode=LINES[chosen.format])
+    lines = LineSink(shutdown, chosen.stale_after, encode=LINES[chosen.format]) if prints else None
     sinks = sinks_of(chosen, shutdown, waits=False)
     metrics = Metrics(lines, source.stats, sinks, chosen.datasets)
-    dataflow = Dataflow("orderbook")
     messages = op.input("input", dataflow, source)
     books = _books(messages, chosen, metrics, sinks)
-    _print(books, chosen, lines)
+    if lines:
+        _print(books, chosen, lines)
     wrong = op.filter("wrong", books, is_wrong)
     op.output("resync", wrong, ResyncSink(source, chosen.crossed_after))
-    _start(shutdown, lines, metrics, source.close, lambda: keep_house(metrics.summary))
-    return dataflow
+    run.start(shutdown, metrics, lines, source.close, lambda: keep_house(metrics.summary))
+    return books
 
 
-@settings.factory_of(ReplaySettings)
-def replay(chosen: ReplaySettings) -> Dataflow:
-    """The dataflow on a recording or a folder of recordings, as fast as it goes."""
+def _replayed_books(dataflow: Dataflow, chosen: ReplaySettings, prints: bool) -> Summaries:
     shutdown = Shutdown(resumable=True)
     try:
         source = RecordingSource(chosen.path, shutdown)
     except ValueError as error:
         raise SystemExit(f"replay: {error}") from None
-    lines = LineSink(shutdown, encode=LINES[chosen.format])
+    lines = LineSink(shutdown, encode=LINES[chosen.format]) if prints else None
     sinks = sinks_of(chosen, shutdown, waits=True)
     metrics = Metrics(lines, None, sinks, chosen.datasets)
-    dataflow = Dataflow("orderbook")
     messages = op.input("input", dataflow, source)
     books = _books(messages, chosen, metrics, sinks)
-    _print(books, chosen, lines)
-    _start(shutdown, lines, metrics, lambda: _report(source, lines, shutdown))
-    return dataflow
+    if lines:
+        _print(books, chosen, lines)
+    run.start(shutdown, metrics, lines, lambda: _report(source, lines, shutdown))
+    return books
 
 
 def _books(messages: Messages, chosen: OutputSettings, metrics: Metrics, sinks: Sinks) -> Summaries:
@@ -163,32 +187,12 @@ def _print(books: Summaries, chosen: OutputSettings, lines: LineSink) -> None:
     op.output("out", wide, lines)
 
 
-def _report(source: RecordingSource, lines: LineSink, shutdown: Shutdown) -> None:
+def _report(source: RecordingSource, lines: LineSink | None, shutdown: Shutdown) -> None:
     """Log what was replayed; a recording without a snapshot has no book, so its replay has failed."""
-    log.info("replayed %s, %d lines", source.report(), lines.lines)
+    log.info("replayed %s%s", source.report(), f", {lines.lines} lines" if lines else "")
     if products := source.without_snapshots():
         log.error("no snapshot of %s, so no book and no line", ", ".join(products))
         shutdown.request(1)
-
-
-def _start(
-    shutdown: Shutdown,
-    lines: LineSink,
-    metrics: Metrics,
-    at_exit: Callable[[], object] = lambda: None,
-    background: Callable[[], object] = lambda: None,
-) -> None:
-    """Make the process the run's own where it is the engine's command; elsewhere it belongs to others."""
-    main = sys.modules["__main__"].__spec__
-    if main is None or main.name not in ("bytewax.run", "bytewax.testing"):
-        return
-    settings.check_engine()
-    lines.claim_stdout()
-    shutdown.install(at_exit)
-    start_log()  # has a thread, which must leave signals to the one of the shutdown
-    REGISTRY.register(metrics)
-    threading.Thread(target=background, daemon=True).start()
-    gc.freeze()  # the program itself is never garbage: a full collection need not look at it again
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, TypeVarTuple
 
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
@@ -26,6 +26,7 @@ from orderbook.output.kafka import servers
 
 S = TypeVar("S", bound="OutputSettings")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _FIRST = ("products", "path")  # the argument that may stand without its name
 
@@ -191,17 +192,21 @@ def read(kind: type[S], arguments: Mapping[str, object], environment: Mapping[st
     return kind(**values)
 
 
-def factory_of(kind: type[S]) -> Callable[[Callable[[S], T]], Callable[..., T]]:
-    """Have a function that takes settings be called with arguments, each of which is a setting.
+def factory_of(kind: type[S]) -> Callable[[Callable[[*Ts, S], T]], Callable[..., T]]:
+    """Have a function whose last parameter is settings be called with arguments, each of which is a setting.
 
-    One that is none ends the run with one line: the engine would print a traceback.
+    What is no setting, and none of its other parameters, ends the run with one line: the engine would print
+    a traceback.
     """
     fields = sorted(dataclasses.fields(kind), key=lambda field: field.name not in _FIRST)
-    signature = inspect.Signature(
-        [inspect.Parameter(f.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None) for f in fields]
-    )
+    of_settings = [
+        inspect.Parameter(f.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None) for f in fields
+    ]
 
-    def decorate(function: Callable[[S], T]) -> Callable[..., T]:
+    def decorate(function: Callable[[*Ts, S], T]) -> Callable[..., T]:
+        *others, _ = inspect.signature(function).parameters.values()
+        signature = inspect.Signature([*others, *of_settings])
+
         @wraps(function)
         def wrapper(*args: object, **kwargs: object) -> T:
             try:
@@ -209,7 +214,8 @@ def factory_of(kind: type[S]) -> Callable[[Callable[[S], T]], Callable[..., T]]:
             except TypeError as error:
                 takes = ", ".join(signature.parameters)
                 raise SystemExit(f"{function.__name__}: {error}; it takes {takes}") from None
-            return function(read(kind, arguments))
+            values: Any = [arguments.pop(parameter.name) for parameter in others]
+            return function(*values, read(kind, arguments))
 
         wrapper.__signature__ = signature  # type: ignore[attr-defined]
         return wrapper

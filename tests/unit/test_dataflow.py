@@ -10,6 +10,7 @@ import threading
 from decimal import Decimal
 
 import pytest
+from bytewax.dataflow import Dataflow
 from bytewax.testing import run_main
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,6 +156,8 @@ def test_building_a_dataflow_touches_nothing() -> None:
     before = process_state()
     dataflow.live(products="BTC-USD")
     dataflow.replay("tests/recordings")
+    dataflow.live_books(Dataflow("own"), products="BTC-USD")
+    dataflow.replayed_books(Dataflow("own"), "tests/recordings")
     assert process_state() == before
 
 

@@ -194,6 +194,20 @@ def test_arguments_of_a_factory() -> None:
     assert refused(factory, *range(99)).startswith("factory: too many positional arguments; it takes path, ")
 
 
+def test_a_factory_with_other_parameters() -> None:
+    """Parameters before the settings are the function's own, and come first."""
+
+    @settings.factory_of(ReplaySettings)
+    def books(dataflow: str, chosen: ReplaySettings) -> tuple[str, str]:
+        return dataflow, chosen.path
+
+    assert books("own") == ("own", "tests/recordings")
+    assert books("own", "today") == books(path="today", dataflow="own") == ("own", "today")
+    assert refused(books).startswith(
+        "books: missing a required argument: 'dataflow'; it takes dataflow, path,"
+    )
+
+
 def test_an_error_inside_a_factory_is_not_hidden() -> None:
     """A `TypeError` of the factory's own code stays one, with its traceback."""
 
