@@ -6,7 +6,7 @@ in `prometheus_client`'s default registry. Each process shows what it counts its
 that is made of it may be in different ones.
 
 A market is shown only while it is one: where a book is not live, crossed or without a side, its prices are
-absent, so no old price stands there as if it were of now.
+absent, so no old price stands there as if it were of now. `grafana.json` is a dashboard of all.
 """
 
 import time
