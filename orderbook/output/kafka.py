@@ -58,7 +58,8 @@ class KafkaSink(RowSink):
     @property
     def dropped(self) -> Counter[str]:
         """Rows of each dataset that were dropped, or that no broker has confirmed."""
-        return self._publisher.queue.dropped + self._publisher.failed
+        counts = self._publisher.queue.dropped, self._publisher.failed
+        return sum((Counter(dict(each)) for each in counts), Counter())  # copies: other threads count on
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "KafkaPartition":
         self._publisher.open()
