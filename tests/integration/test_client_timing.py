@@ -1,10 +1,9 @@
 """Timing of the websocket generator: when a connection is given up, and how long it then waits."""
 
 import asyncio
-import socket
 import time
-from collections.abc import AsyncIterator, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Generator
+from contextlib import AsyncExitStack
 from itertools import count, pairwise
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from orderbook.feed.limiter import Limiter
 from orderbook.feed.silence import Timeouts
 from tests.exchange import Exchange
 from tests.support.client import is_live, receive_all, receiver
+from tests.support.relay import Relay
 from tests.support.waiting import until
 
 PRODUCTS = ("BTC-EUR", "ETH-EUR", "BTC-GBP")
@@ -73,43 +73,6 @@ def test_handshake_hangs() -> None:
     asyncio.run(scenario())
 
 
-@asynccontextmanager
-async def slow_door(url: str, rate: float) -> AsyncIterator[str]:
-    """An address in front of an exchange that accepts so many connections a second; the others queue."""
-    loop, relays = asyncio.get_running_loop(), set[asyncio.Task[None]]()
-    listening = socket.create_server(("127.0.0.1", 0), backlog=128)
-    listening.setblocking(False)
-
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65_536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def relay(accepted: socket.socket) -> None:
-        behind = urlsplit(url)
-        with suppress(OSError):
-            from_client, to_client = await asyncio.open_connection(sock=accepted)
-            from_exchange, to_exchange = await asyncio.open_connection(behind.hostname, behind.port)
-            await asyncio.gather(copy(from_client, to_exchange), copy(from_exchange, to_client))
-
-    async def accept() -> None:
-        while True:
-            accepted, _address = await loop.sock_accept(listening)
-            relays.add(loop.create_task(relay(accepted)))
-            await asyncio.sleep(1 / rate)
-
-    door = loop.create_task(accept())
-    try:
-        yield f"ws://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        for task in (door, *relays):
-            task.cancel()
-        await asyncio.wait([door, *relays])
-        listening.close()
-
-
 def test_server_that_accepts_slowly() -> None:
     """Where a server accepts few connections a second, and others wait in its queue, all are live in the end.
 
@@ -119,8 +82,9 @@ def test_server_that_accepts_slowly() -> None:
     products = [f"P{number}-EUR" for number in range(20)]
 
     async def scenario() -> None:
-        with Exchange(products, levels=50, rate=0) as exchange:
-            async with slow_door(exchange.url, rate=10) as url, AsyncExitStack() as stack:
+        with Exchange(products, levels=50, rate=0) as exchange, Relay(interval=0.1) as relay:
+            relay.target, url = urlsplit(exchange.url).port, f"ws://127.0.0.1:{relay.port}"
+            async with AsyncExitStack() as stack:
                 receivers = [receiver(url, product, open_timeout=0.5) for product in products]
                 clients = [await stack.enter_async_context(each) for each in receivers]
                 await until(lambda: all(client.frames for client in clients))

@@ -1,6 +1,7 @@
 """Relay of TCP connections: an address that stays, while what is behind it comes and goes."""
 
 import asyncio
+import socket
 import threading
 from contextlib import suppress
 from types import TracebackType
@@ -10,10 +11,14 @@ from tests.support.waiting import DEADLINE
 
 
 class Relay:
-    """Listens on `port` of 127.0.0.1 and forwards to `target`; while that is None, connections are closed."""
+    """Listens on `port` of 127.0.0.1 and forwards to `target`; while that is None, connections are closed.
 
-    def __init__(self) -> None:
+    Between two connections that it accepts lie `interval` seconds; the others queue meanwhile.
+    """
+
+    def __init__(self, interval: float = 0.0) -> None:
         self.target: int | None = None
+        self._interval = interval
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._ready, self._ending = threading.Event(), asyncio.Event()
@@ -35,26 +40,26 @@ class Relay:
 
     async def _serve(self) -> None:
         connections: set[asyncio.Task[None]] = set()
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
+            listening.setblocking(False)
+            self.port = listening.getsockname()[1]
+            self._ready.set()
+            accepting = self._loop.create_task(self._accept(listening, connections))
+            await self._ending.wait()
+            for task in (accepting, *connections):
+                task.cancel()
+            await asyncio.gather(accepting, *connections, return_exceptions=True)
 
-        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task
+    async def _accept(self, listening: socket.socket, connections: set[asyncio.Task[None]]) -> None:
+        while True:
+            accepted, _address = await self._loop.sock_accept(listening)
+            task = self._loop.create_task(self._forward(accepted))
             connections.add(task)
-            try:
-                await self._forward(reader, writer)
-            finally:
-                connections.discard(task)
+            task.add_done_callback(connections.discard)
+            await asyncio.sleep(self._interval)
 
-        server = await asyncio.start_server(forward, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._ending.wait()
-        server.close()
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, accepted: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=accepted)
         writers = [writer]
         try:
             if self.target is not None:
