@@ -53,13 +53,13 @@ class Relay:
     async def _accept(self, listening: socket.socket, connections: set[asyncio.Task[None]]) -> None:
         while True:
             accepted, _address = await self._loop.sock_accept(listening)
-            task = self._loop.create_task(self._forward(accepted))
+            reader, writer = await asyncio.open_connection(sock=accepted)
+            task = self._loop.create_task(self._forward(reader, writer))
             connections.add(task)
             task.add_done_callback(connections.discard)
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(self._interval)  # the task begins meanwhile, so it closes what was accepted
 
-    async def _forward(self, accepted: socket.socket) -> None:
-        reader, writer = await asyncio.open_connection(sock=accepted)
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers = [writer]
         try:
             if self.target is not None:
