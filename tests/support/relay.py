@@ -49,6 +49,8 @@ class Relay:
             for task in (accepting, *connections):
                 task.cancel()
             await asyncio.gather(accepting, *connections, return_exceptions=True)
+        for _ in range(3):  # a transport closes its socket a turn or two later
+            await asyncio.sleep(0)
 
     async def _accept(self, listening: socket.socket, connections: set[asyncio.Task[None]]) -> None:
         while True:
