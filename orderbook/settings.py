@@ -178,7 +178,7 @@ def read(kind: type[S], arguments: Mapping[str, object], environment: Mapping[st
             [nearest] = get_close_matches(name, VARIABLES, n=1, cutoff=0)
             raise SystemExit(f"{name!r} is not a setting; the nearest is {nearest}")
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
+    for field in sorted(dataclasses.fields(kind), key=lambda field: field.metadata["read"] is _folder):
         name, value = field.name, arguments.get(field.name)
         if value is None:
             name = field.metadata["variable"] or name

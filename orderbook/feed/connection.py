@@ -21,6 +21,7 @@ class Connection:
         self._requests = requests
         self._websocket = websocket
         self._loop = asyncio.get_running_loop()
+        self._received: tuple[bytes, int] | None = None  # a frame that is not judged yet, and its arrival
         self._error: Exception | None = None  # why it was given up; a `FeedError`, or the unexpected
         self._closing: asyncio.Task[None] | None = None
         self._has_request = asyncio.Event()
@@ -39,11 +40,14 @@ class Connection:
         session = self.session
         try:
             while True:
-                if session.breaks:
-                    return next_break(session)
+                if session.breaks:  # before the frame that came meanwhile: it may be the next snapshot
+                    return next_break(session, self._received)
                 if session.ended:
                     return None
-                frame, arrival = await self._websocket.receive()
+                if self._received is None:
+                    self._received = await self._websocket.receive()
+                    continue
+                (frame, arrival), self._received = self._received, None
                 if self._error:  # frames that came before it was given up may still wait
                     raise self._error
                 message = session.receive(frame, self._loop.time())
@@ -118,11 +122,14 @@ class Connection:
             self._give_up(error)
 
 
-def next_break(session: Session) -> tuple[Message, bytes]:
-    """The next break of a product's stream that is to be handed on, and its line of a recording."""
+def next_break(session: Session, received: tuple[bytes, int] | None = None) -> tuple[Message, bytes]:
+    """The next break of a product's stream that is to be handed on, and its line of a recording.
+
+    `received` is the frame, if any, that comes behind it, and when that arrived.
+    """
     status = session.breaks.popleft()
     line = msgspec.json.encode(status)
-    status.local_timestamp = time.time_ns()
+    status.local_timestamp = received[1] if received else time.time_ns()
     return status, line
 
 

@@ -134,6 +134,8 @@ class Recorder:
 
     def try_again(self) -> None:
         """Open the file of an interrupted recording anew, and ask for a snapshot if there is room for it."""
+        if self.ended:
+            return
         self.due = self._clock() + RETRY_DELAY
         try:
             self._open().check_room(self._largest)

@@ -137,14 +137,7 @@ def test_trades(seen: Seen) -> None:
             assert len(wanted) - len(numbers) < 20, "those on their way when it ended"
 
 
-STAMPED_LATE = pytest.mark.xfail(
-    reason="a resync's status bears the time when it was handed on", strict=False
-)
-
-
-@pytest.mark.parametrize(
-    "product", [pytest.param(p, marks=STAMPED_LATE if p == "CCC-USD" else ()) for p in (*FAULTS, *CALM)]
-)
+@pytest.mark.parametrize("product", (*FAULTS, *CALM))
 def test_nothing_of_a_book_that_is_not_live(seen: Seen, product: str) -> None:
     """By the times of arrival, no row of a book lies between a state other than `live` and the next `live`.
 

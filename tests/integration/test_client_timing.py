@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
 
+from orderbook.coinbase.messages import Snapshot, Status
 from orderbook.feed.errors import Closed, Stale, Unreachable
 from orderbook.feed.limiter import Limiter
 from orderbook.feed.silence import Timeouts
 from tests.exchange import Exchange
+from tests.exchange.market import Market
 from tests.support.client import is_live, receive_all, receiver
 from tests.support.relay import Relay
 from tests.support.waiting import until
@@ -105,6 +107,33 @@ def test_process_stands_still() -> None:
                 await receive_all(exchange, client, *PRODUCTS)
             assert client.lost == []
             assert len(exchange.connections) == 1
+
+    asyncio.run(scenario())
+
+
+def test_stream_breaks_off_before_the_next_snapshot() -> None:
+    """A product that is subscribed anew is said to break off before its new snapshot, and no later.
+
+    Here that snapshot is the first frame that comes of the connection.
+    """
+    product = "BTC-EUR"
+    snapshot = Market(product, 1, levels=5, mid=600, spread_ticks=8, gap_ticks=4).snapshot()
+
+    async def answer(socket: ServerConnection) -> None:
+        async for request in socket:
+            if '"unsubscribe"' not in str(request):
+                await socket.send(snapshot, text=True)
+
+    async def scenario() -> None:
+        async with serve(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with receiver(f"ws://127.0.0.1:{port}", product) as client:
+                await until(lambda: len(client.messages) == 1)
+                client.feed.resync(product, asyncio.get_running_loop().time(), "crossed for 2.0 s")
+                await until(lambda: len(client.messages) == 3)
+                assert [type(message) for message in client.messages] == [Snapshot, Status, Snapshot]
+                _, broken, renewed = (message.local_timestamp or 0 for message in client.messages)
+                assert broken <= renewed
 
     asyncio.run(scenario())
 

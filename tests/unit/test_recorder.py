@@ -211,11 +211,13 @@ def test_full_backlog(tmp_path: Path, caplog: Log) -> None:
 
 
 def test_end_of_an_interrupted_recording(recorded: Recorded) -> None:
-    """A recording that ends interrupted knows how many frames it lacks."""
+    """A recording that ends interrupted knows how many frames it lacks, and is not begun anew."""
     recorded.record(*FRAMES[:5])
     rename(recorded.path)
     with pytest.raises(OSError):
         recorded.recorder.check()
     recorded.give(*FRAMES[5:9])
     assert recorded.end() == b""
+    recorded.recorder.try_again()  # as the writer may, in its last round
+    assert not recorded.path.exists()
     assert recorded.recorder.unwritten == 4

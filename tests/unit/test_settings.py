@@ -112,6 +112,13 @@ def test_folder_is_made(tmp_path: Path) -> None:
     assert folder.is_dir() and list(folder.iterdir()) == []
 
 
+def test_no_folder_is_made_where_another_setting_is_wrong(tmp_path: Path) -> None:
+    """A run that does not begin leaves nothing behind."""
+    folders = {"ORDERBOOK_DATA": str(tmp_path / "data"), "ORDERBOOK_RECORD": str(tmp_path / "today")}
+    refused(live, folders | {"ORDERBOOK_REFRESH": "soon"})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_replay_reads_its_own_settings_only() -> None:
     """A replay takes its threshold, and is not ended by a setting that it does not read."""
     environment = {"ORDERBOOK_MIN_SPREAD": "0.01", "ORDERBOOK_PRODUCTS": "?"}
