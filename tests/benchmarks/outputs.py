@@ -26,14 +26,10 @@ def table(folder: Path, quick: bool) -> Table:
     """Run the cases one after another."""
     seconds, rounds, updates = (5.0, 1, 20_000) if quick else (20.0, 3, 50_000)
     rows, targets = [], []
-    broker = Broker()
-    broker.start()
-    outputs = {
-        PLAIN: {},
-        FILES: {"ORDERBOOK_DATA": str(folder / "data")},
-        KAFKA: {"ORDERBOOK_DATA": str(folder / "data"), "ORDERBOOK_KAFKA": broker.servers},
-    }
-    try:
+    outputs: dict[str, dict[str, str]] = {PLAIN: {}, FILES: {"ORDERBOOK_DATA": str(folder / "data")}}
+    with Broker() as broker:
+        broker.start()
+        outputs[KAFKA] = outputs[FILES] | {"ORDERBOOK_KAFKA": broker.servers}
         for way, tick in (("evenly", None), ("at the tick", TICK)):
             measured = {}
             for name, env in outputs.items():
@@ -45,8 +41,6 @@ def table(folder: Path, quick: bool) -> Table:
                 p99 = its.quantile(0.99) / plain.quantile(0.99)
                 targets.append(Target(f"{way}, {name}: p99 ÷ without", p99, 1.3, "×"))
                 targets.append(Target(f"{way}, {name}: processor ÷ without", its.cpu / plain.cpu, 1.35, "×"))
-    finally:
-        broker.kill()
     path = synthetic(folder, 10, updates).path
     took = {name: min(_replay(path, outputs[name]) for _ in range(rounds)) for name in (PLAIN, FILES)}
     rows += [
