@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from orderbook.coinbase.exchange import Error, Subscriptions, decode
-from orderbook.coinbase.messages import BadFrame, Message, Status
+from orderbook.coinbase.messages import BadFrame, L2Update, Message, Status
 
 _MOST_DIGITS = 19  # of nanoseconds since 1970, until the year 2286
 _STATUS = b'{"type":"disconnect"'
@@ -40,8 +40,11 @@ def decode_line(line: bytes) -> Message | Subscriptions | Error | None:
         head, space, frame = line.partition(b" ")
         if space and head.isdigit() and len(head) <= _MOST_DIGITS:
             arrival, line = int(head), frame
-    message = _decode_status(line) if line.startswith(_STATUS) else decode(line)
-    if isinstance(message, Message):
+    message = decode(line)
+    if type(message) is L2Update or isinstance(message, Message):  # the second takes 0.3 µs
+        message.local_timestamp = arrival
+    elif message is None and line.startswith(_STATUS):
+        message = _decode_status(line)
         message.local_timestamp = arrival
     return message
 

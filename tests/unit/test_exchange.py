@@ -140,6 +140,15 @@ TWICE = {
     "in a field that nobody reads": b'{"type":"heartbeat","product_id":"A","x":[{"y":1,"z":2,"y":1}]}',
     "in a type that is not known": b'{"type":"ticker","size":"1","size":"2"}',
     "in a channel": b'{"type":"subscriptions","channels":[{"name":"level2","name":"heartbeat"}]}',
+    "in a trade": (
+        b'{"type":"match","trade_id":1,"maker_order_id":"a","taker_order_id":"b","side":"buy","size":"1",'
+        b'"price":"2","product_id":"A","price":"3","time":"1:2"}'
+    ),
+    "in a trade, one that nobody reads": (
+        b'{"type":"match","trade_id":1,"maker_order_id":"a","taker_order_id":"b","side":"buy","size":"1",'
+        b'"price":"2","product_id":"A","sequence":1,"sequence":2,"time":"1:2"}'
+    ),
+    "in a heartbeat": b'{"type":"heartbeat","product_id":"A","sequence":1,"product_id":"A","time":"1:2"}',
     "in a snapshot": b'{"type":"snapshot","product_id":"A","bids":[],"asks":[],"bids":[],"time":"1:2"}',
 }
 
