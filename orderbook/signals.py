@@ -40,15 +40,15 @@ def mid(bids: Levels, asks: Levels) -> float | None:
 def spread_bps(bids: Levels, asks: Levels) -> float | None:
     """The spread as a share of the mid: (a − b) / mid · 10,000.
 
-    In basis points, 0 to 20,000, exact in decimals. (The threshold of wide spreads is a share of the ask
-    price instead.) Takes 2 µs. None without both sides.
+    In basis points, 0 to 20,000, of a spread and a mid that are exact in decimals. (The threshold of wide
+    spreads is a share of the ask price instead.) Takes 2 µs. None without both sides.
 
     Source: convention, the relative quoted spread.
     """
     if not bids or not asks:
         return None
     ask, bid = _decimal(asks[0][0]), _decimal(bids[0][0])
-    return float((ask - bid) / (ask + bid) * 2 * BPS)
+    return float(ask - bid) / float((ask + bid) / 2) * BPS
 
 
 def weighted_mid(bids: Levels, asks: Levels) -> float | None:

@@ -16,6 +16,8 @@ import msgspec
 Price = Annotated[float, msgspec.Meta(gt=0, le=1e300)]
 Size = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
 
+TradeId = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+
 MAX_LEVELS = 200_000  # a side of a book; the deepest, BTC-USD's, has some 30,000
 MAX_CHANGES = 50_000  # of an update; the largest seen has some 3,000
 
@@ -99,7 +101,7 @@ class Trade(msgspec.Struct, tag_field="type", tag="match"):
     """A trade; it comes before the update that covers it. Ids of a product have no holes."""
 
     product_id: str
-    trade_id: int
+    trade_id: TradeId
     maker_side: Literal["buy", "sell"] = msgspec.field(name="side")
     price: Price
     size: Size
@@ -122,7 +124,7 @@ class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat"):
 
     product_id: str
     time: str | None = None
-    last_trade_id: int | None = None
+    last_trade_id: TradeId | None = None
     local_timestamp: int | None = None
 
 

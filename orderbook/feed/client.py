@@ -64,8 +64,11 @@ class Feed:
                         yield message
                         if not renewal.is_complete(message[0]):
                             continue
+                    old = self.session
                     connection, messages = await self._take_over(renewal, connection)
                     renewal = Renewal(self.session, policy)
+                    while old.breaks:
+                        yield next_break(old)
                     self.repeats = True
                     for message in messages:
                         yield message

@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-from orderbook.coinbase.messages import Heartbeat, Message, Snapshot, seconds
+from orderbook.coinbase.messages import L2Update, Message, Snapshot, seconds
 from orderbook.feed.connection import Connection
 from orderbook.feed.errors import FeedError, Refused
 from orderbook.feed.session import Session
@@ -43,7 +43,7 @@ class Renewal:
             self._task.result()  # raises the unexpected
         if self._connection is None:
             return False
-        if type(message) is not Heartbeat:
+        if isinstance(message, Snapshot | L2Update):  # a trade comes before the update that covers it
             reached = self._reached.get(message.product_id, 0.0)
             self._reached[message.product_id] = max(reached, seconds(message.time) or 0.0)
         if not self.is_live:

@@ -14,6 +14,7 @@ from orderbook.feed.stats import FeedStats
 
 log = logging.getLogger(__name__)
 
+FARTHEST_BACK = 100_000  # trades; ids that are farther back are those of another exchange, as a sandbox's
 LOG_INTERVAL = 30.0  # seconds at least between two lines of the log
 
 
@@ -57,11 +58,14 @@ class TradeIds:
         """
         if isinstance(message, Trade):
             number = message.trade_id
+            if type(message) is LastTrade and number < (self._last or 0) - FARTHEST_BACK:
+                log.warning("%s: the ids of its trades begin anew, at %d", self._product_id, number)
+                self._last = self._known = None
             if self._last is not None and number <= self._last:
                 return False
             # The last trade before a subscription is no trade of it: where it is not known, it is missing.
             self._expect(number if type(message) is LastTrade else number - 1)
-            self._last = self._known = max(number, self._known or number)
+            self._last, self._known = number, max(number, self._known or number)
         elif type(message) is Heartbeat and message.last_trade_id is not None:
             self._expect(message.last_trade_id)
         return True

@@ -137,8 +137,8 @@ class Worker:
             async for message, frame in feed.ws_agen():
                 product_id, arrival = message.product_id, message.local_timestamp
                 assert arrival
-                member = self._members[product_id]
-                if not member.trades.is_new(message):
+                member = self._members.get(product_id)  # None where it was refused, and has left
+                if member is None or not member.trades.is_new(message):
                     continue
                 if not feed.repeats:
                     member.stats.observe_lag(message.time, arrival / 1e9)

@@ -11,6 +11,7 @@ import mmap
 import os
 import re
 import shutil
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ FormatName = Literal["parquet", "csv"]
 Columns = list[tuple[Column, list[Value]]]
 
 PYARROW = "pyarrow==26.0.1"
+LOCK_TIMEOUT = 2.0  # seconds for another process to write its file
 GZIP_LEVEL = 4  # half the time of 6, a twentieth larger
 
 
@@ -203,11 +205,16 @@ def _replacing(final: Path, spool: Spool) -> Iterator[Path]:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other processes from replacing a file of this folder; raises `OSError` where one does so now."""
+    deadline = time.monotonic() + LOCK_TIMEOUT
     with open(folder / ".lock", "ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BlockingIOError("another process writes a file there") from None
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise BlockingIOError("another process writes a file there") from None
+                time.sleep(0.01)
         yield
 
 

@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 
 from orderbook.output.datasets import Rows
+from orderbook.output.gaps import Gaps
 from orderbook.shutdown import Shutdown
 
 OWN_VALUES = 6  # as many values as a row takes the memory of, beside its own
@@ -27,6 +28,7 @@ class RowQueue:
         self._condition = threading.Condition()
         self._queue: deque[Rows] = deque()
         self._size = 0
+        self._gaps = Gaps()
 
     def __bool__(self) -> bool:
         """Whether rows wait."""
@@ -40,8 +42,7 @@ class RowQueue:
                 while self._waits and not self._has_room(size) and not self._shutdown.requested:
                     self._condition.wait(0.1)
                 while not self._has_room(size):
-                    oldest = self._pop()
-                    self.dropped[oldest.dataset.name] += len(oldest.values)
+                    self._drop(self._pop())
                 self._queue.append(rows)
                 self._size += size
                 self.rows[rows.dataset.name] += len(rows.values)
@@ -49,12 +50,19 @@ class RowQueue:
     def take(self) -> Rows | None:
         """The oldest rows, or None where none wait."""
         with self._condition:
-            if not self._queue:
-                return None
-            rows = self._pop()
+            rows = None
+            while self._queue and rows is None:
+                rows = self._pop()
+                if self._gaps.hide(rows):
+                    self._drop(rows)
+                    rows = None
             if self._size <= self._limit // 2:  # at each it would wake who waits for room
                 self._condition.notify_all()
             return rows
+
+    def _drop(self, rows: Rows) -> None:
+        self.dropped[rows.dataset.name] += len(rows.values)
+        self._gaps.open(rows)
 
     def _has_room(self, size: int) -> bool:
         return self._size + size <= self._limit or not self._queue

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from orderbook.output.datasets import Dataset, Rows
+from orderbook.output.gaps import Gaps
 from orderbook.output.spool import Packed
 from orderbook.recording.file import printable
 from orderbook.shutdown import Shutdown
@@ -72,6 +73,7 @@ class RowBacklog:
         self._buffers: dict[Key, Buffer] = {}
         self._taken: dict[Key, Buffer] = {}  # by the thread, which writes them
         self._waiting = 0  # bytes of both
+        self._gaps = Gaps()
         self._is_over = False
         self._full_since: float | None = None
         self._dropped_before: Counter[str] = Counter()
@@ -83,7 +85,8 @@ class RowBacklog:
         """Have rows written; costs 0.5 µs an item of a row, and never waits, unless `waits`."""
         with self.changed:
             for rows in batch:
-                if (self._waiting >= self._limit or self._full_since is not None) and not self._has_room():
+                is_full = self._waiting >= self._limit or self._full_since is not None
+                if (is_full and not self._has_room()) or self._gaps.hide(rows):
                     self._drop(rows)
                     continue
                 arrived = rows.local_timestamp
@@ -138,6 +141,7 @@ class RowBacklog:
 
     def _drop(self, rows: Rows) -> None:
         self.dropped[rows.dataset.name] += len(rows.values)
+        self._gaps.open(rows)
 
     # For the writer's thread:
 

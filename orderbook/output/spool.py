@@ -63,7 +63,10 @@ class Spool:
             header = _read(file.fileno(), 0, size)
             if not header or not _read(file.fileno(), _HEAD.size + len(header), size):
                 return None
-        return cls(path, _header.decode(header), size)
+        try:
+            return cls(path, _header.decode(header), size)
+        except msgspec.DecodeError as error:  # of another version
+            raise OSError(f"{path.name} is of another version: {error}") from None
 
     def append(self, frames: Sequence[Packed]) -> None:
         """Append rows; where that raises `OSError`, none of them is there."""

@@ -85,7 +85,7 @@ class Spooler:
             return
         self._flush(now - self._limits.flush_interval)
         for key, (_, since) in list(self._spools.items()):
-            if since <= now - self._limits.age or key[2] < self._latest[key[:2]]:
+            if since <= now - self._limits.age or key[2] != self._latest[key[:2]]:
                 self._rotate(key)
         self._finish_next()
 
@@ -128,7 +128,7 @@ class Spooler:
         own = self._own_folder()
         if key not in self._spools:
             pair, day = key[:2], key[2]
-            self._latest[pair] = max(day, self._latest.get(pair, day))
+            self._latest[pair] = day
             date, time = _utc(buffer.first)
             spool = own.begin(buffer.dataset.name, buffer.symbol, date, time, buffer.dataset.columns)
             self._spools[key] = spool, buffer.since

@@ -488,3 +488,12 @@ def test_both_times(
 ) -> None:
     """The exchange's time to the microsecond and ours; each stands for the other where that can't be true."""
     assert both_times(time, local_timestamp) == both
+
+
+@pytest.mark.parametrize("number", ["-1", "9007199254740992", "1" * 400, "true", '"x"', "1.5"])
+def test_ids_of_trades_are_bounded(number: str) -> None:
+    """An id that can't be true is refused: it would hide all trades that follow it."""
+    trade = f'{{"type":"match","product_id":"A","trade_id":{number},"side":"buy","price":"1","size":"1"}}'
+    for frame in (trade, f'{{"type":"heartbeat","product_id":"A","last_trade_id":{number}}}'):
+        with pytest.raises(BadFrame):
+            decode(frame.encode())

@@ -25,6 +25,8 @@ def message(text: str) -> Message:
         (["last 4", "6"], ["last 4", "6"], 1),
         (["5", "9", "10"], ["5", "9", "10"], 3),
         (["5", "beat 7", "8"], ["5", "beat 7", "8"], 2),  # told once, by the heartbeat
+        (["5", "beat 8", "6", "7", "8"], ["5", "beat 8", "6", "7", "8"], 3),  # all late
+        (["500000", "last 10", "11", "12"], ["500000", "last 10", "11", "12"], 0),  # ids that begin anew
         (["5", "beat 7", "9"], ["5", "beat 7", "9"], 3),
         (["5", "beat 7", "7"], ["5", "beat 7", "7"], 2),  # late, and no repetition
         (["5", "6", "last 6", "7"], ["5", "6", "7"], 0),  # a new subscription
