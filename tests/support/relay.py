@@ -39,29 +39,37 @@ class Relay:
         self._loop.close()
 
     async def _serve(self) -> None:
-        connections: set[asyncio.Task[None]] = set()
+        connections: dict[asyncio.Task[None], socket.socket] = {}
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
             listening.setblocking(False)
             self.port = listening.getsockname()[1]
+            self._accept_next(listening, connections)
             self._ready.set()
-            accepting = self._loop.create_task(self._accept(listening, connections))
             await self._ending.wait()
-            for task in (accepting, *connections):
+            self._loop.remove_reader(listening)
+            for task in connections:
                 task.cancel()
-            await asyncio.gather(accepting, *connections, return_exceptions=True)
+            await asyncio.gather(*connections, return_exceptions=True)
         for _ in range(3):  # a transport closes its socket a turn or two later
             await asyncio.sleep(0)
+        for accepted in connections.values():  # a task that was cancelled before it began had none
+            accepted.close()
 
-    async def _accept(self, listening: socket.socket, connections: set[asyncio.Task[None]]) -> None:
-        while True:
-            accepted, _address = await self._loop.sock_accept(listening)
-            reader, writer = await asyncio.open_connection(sock=accepted)
-            task = self._loop.create_task(self._forward(reader, writer))
-            connections.add(task)
-            task.add_done_callback(connections.discard)
-            await asyncio.sleep(self._interval)  # the task begins meanwhile, so it closes what was accepted
+    def _accept_next(
+        self, listening: socket.socket, connections: dict[asyncio.Task[None], socket.socket]
+    ) -> None:
+        def accept() -> None:
+            accepted, _address = listening.accept()
+            connections[self._loop.create_task(self._forward(accepted))] = accepted
+            if self._interval:
+                self._loop.remove_reader(listening)
+                self._loop.call_later(self._interval, self._accept_next, listening, connections)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._ending.is_set():
+            self._loop.add_reader(listening, accept)
+
+    async def _forward(self, accepted: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=accepted)
         writers = [writer]
         try:
             if self.target is not None:
