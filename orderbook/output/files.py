@@ -14,14 +14,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from bytewax.outputs import StatelessSinkPartition
-
-from orderbook.output.datasets import Rows
 from orderbook.output.formats import Format, FormatName, format_of
 from orderbook.output.row_backlog import RowBacklog
-from orderbook.output.row_sink import RowSink
+from orderbook.output.row_sink import RowPartition, RowSink
 from orderbook.output.spooler import RETRY_DELAY, Limits, Spooler
-from orderbook.shutdown import Shutdown, logged
+from orderbook.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
@@ -61,26 +58,9 @@ class FileSink(RowSink):
         """Rows that were dropped, by dataset."""
         return self._writer.backlog.dropped
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "FilePartition":
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> RowPartition:
         self._writer.open()
-        return FilePartition(self._writer)
-
-
-class FilePartition(StatelessSinkPartition[Rows]):
-    """A worker's way to the writer that all workers share."""
-
-    def __init__(self, writer: "FileWriter") -> None:
-        self._writer = writer
-
-    @logged
-    def write_batch(self, items: list[Rows]) -> None:
-        """Have rows written."""
-        self._writer.backlog.add(items)
-
-    @logged
-    def close(self) -> None:
-        """The run is over: with the last worker, all becomes files."""
-        self._writer.close()
+        return RowPartition(self._writer.backlog.add, self._writer.close)
 
 
 class FileWriter:

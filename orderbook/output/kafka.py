@@ -7,14 +7,11 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from bytewax.outputs import StatelessSinkPartition
-
-from orderbook.output.datasets import Rows
-from orderbook.output.row_sink import RowSink
-from orderbook.shutdown import Shutdown, logged
+from orderbook.output.row_sink import RowPartition, RowSink
+from orderbook.shutdown import Shutdown
 
 if TYPE_CHECKING:
-    from orderbook.output.publisher import Publisher
+    pass
 
 REQUIREMENT = "confluent-kafka==2.16.1"
 
@@ -61,23 +58,6 @@ class KafkaSink(RowSink):
         counts = self._publisher.queue.dropped, self._publisher.failed
         return sum((Counter(dict(each)) for each in counts), Counter())  # copies: other threads count on
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "KafkaPartition":
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> RowPartition:
         self._publisher.open()
-        return KafkaPartition(self._publisher)
-
-
-class KafkaPartition(StatelessSinkPartition[Rows]):
-    """A worker's way to the publisher that all workers share."""
-
-    def __init__(self, publisher: "Publisher") -> None:
-        self._publisher = publisher
-
-    @logged
-    def write_batch(self, items: list[Rows]) -> None:
-        """Hand rows over, in order."""
-        self._publisher.queue.put(items)
-
-    @logged
-    def close(self) -> None:
-        """The run is over for this worker; the last one waits a moment for what is not delivered yet."""
-        self._publisher.close()
+        return RowPartition(self._publisher.queue.put, self._publisher.close)
