@@ -27,12 +27,12 @@ from orderbook.feed.source import CoinbaseSource
 from orderbook.housekeeping import keep_house
 from orderbook.metrics import Metrics
 from orderbook.output.lines import LINES, LineSink
-from orderbook.output.makers import Top
 from orderbook.output.rows import rows_of, summary_of, with_rows
 from orderbook.output.sinks import Sinks, sinks_of
 from orderbook.recording.source import RecordingSource
 from orderbook.settings import LiveSettings, OutputSettings, ReplaySettings
 from orderbook.shutdown import Shutdown, logged
+from orderbook.signals import Top
 
 log = logging.getLogger(__name__)
 

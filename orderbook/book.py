@@ -14,6 +14,7 @@ How a side meets them is in `side`.
 
 import math
 import reprlib
+from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import Any, Self
 
@@ -89,6 +90,8 @@ class OversizedBook(msgspec.Struct, frozen=True, gc=False):
 
 
 Summary = OrderBookSummary | CrossedBook | OversizedBook | None  # what a book answers after a message
+
+Step = Callable[["OrderBookState | None", Message], tuple["OrderBookState", Summary]]  # keeps a book
 
 
 class OrderBookState:

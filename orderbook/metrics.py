@@ -10,21 +10,19 @@ absent, so no old price stands there as if it were of now. `grafana.json` is a d
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from orderbook import signals
-from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summary
+from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Step, Summary
 from orderbook.coinbase.messages import Message, Snapshot
 from orderbook.feed.errors import REASONS
 from orderbook.feed.stats import LAG_BOUNDS, FeedStats
 from orderbook.output.datasets import Dataset
 from orderbook.output.row_sink import RowSink
-
-Step = Callable[[OrderBookState | None, Message], tuple[OrderBookState, Summary]]
 
 
 class CountsLines(Protocol):

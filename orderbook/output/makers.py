@@ -13,8 +13,6 @@ from orderbook.book import REPEATED, CrossedBook, OrderBookState, OrderBookSumma
 from orderbook.coinbase.messages import L2Update, Message, Snapshot, Status, Trade, both_times
 from orderbook.output.datasets import AMOUNTS, DEPTHS, IMBALANCES, Dataset, Rows, Value
 
-Top = tuple[float, float, float, float]  # bid price and size, ask price and size
-
 # Nanoseconds; a message that is farther behind is of a clock that was set back.
 SET_BACK = int(REPEATED * 1e9)
 
@@ -44,7 +42,7 @@ class _OnMessage:
 class _Quotes(_OnMessage):
     """A row when the top's price or size changes."""
 
-    _last: Top | None = None
+    _last: signals.Top | None = None
 
     def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
         if not book.is_live:
@@ -201,7 +199,7 @@ class _Signals(EachInterval):
     """A row each interval."""
 
     _ofi = 0.0
-    _top: Top | None = None
+    _top: signals.Top | None = None
 
     def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
         now = book.summarize()

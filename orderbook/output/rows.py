@@ -18,12 +18,10 @@ from typing import Any, Self
 
 import msgspec
 
-from orderbook.book import OrderBookState, Summary
+from orderbook.book import OrderBookState, Step, Summary
 from orderbook.coinbase.messages import Message
 from orderbook.output.datasets import Dataset, Rows
 from orderbook.output.makers import EachInterval, Maker, maker
-
-Step = Callable[[OrderBookState | None, Message], tuple[OrderBookState, Summary]]
 
 
 class Answer(msgspec.Struct, frozen=True):
