@@ -3,7 +3,6 @@
 import asyncio
 import time
 
-import msgspec
 from websockets.exceptions import ConnectionClosed
 
 from orderbook.coinbase.messages import Message
@@ -11,6 +10,7 @@ from orderbook.feed.errors import Closed, FeedError, Stale, escaped
 from orderbook.feed.limiter import Limiter
 from orderbook.feed.session import Session
 from orderbook.feed.websocket import Websocket
+from orderbook.recording.line import status_frame
 
 
 class Connection:
@@ -123,14 +123,13 @@ class Connection:
 
 
 def next_break(session: Session, received: tuple[bytes, int] | None = None) -> tuple[Message, bytes]:
-    """The next break of a product's stream that is to be handed on, and its line of a recording.
+    """The next break of a product's stream that is to be handed on, with what a recording has for its frame.
 
     `received` is the frame, if any, that comes behind it, and when that arrived.
     """
     status = session.breaks.popleft()
-    line = msgspec.json.encode(status)
     status.local_timestamp = received[1] if received else time.time_ns()
-    return status, line
+    return status, status_frame(status.product_id, status.reason)
 
 
 def _reason(error: ConnectionClosed) -> str:

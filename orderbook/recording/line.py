@@ -20,9 +20,14 @@ def encode(frame: bytes, arrival: int) -> bytes:
     return b"%d %b" % (arrival, frame)
 
 
+def status_frame(product_id: str, reason: str) -> bytes:
+    """What stands in the place of a frame where a product's stream breaks off, and says why."""
+    return msgspec.json.encode(Status(product_id, reason))
+
+
 def encode_status(product_id: str, reason: str, arrival: int) -> bytes:
     """The line that says why a product's stream breaks off."""
-    return encode(msgspec.json.encode(Status(product_id, reason)), arrival)
+    return encode(status_frame(product_id, reason), arrival)
 
 
 def count_frames(lines: Iterable[bytes]) -> int:
