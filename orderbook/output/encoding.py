@@ -46,7 +46,7 @@ class _Line(msgspec.Struct, gc=False):
 def json_line(product_summary: tuple[str, OrderBookSummary]) -> bytes:
     """A product's summary as a line: its row of `quotes`, with `spread`, `spread_bps` (of the mid) and `mid`.
 
-    Takes 2 µs, as its text does.
+    Takes 1.6 times as long as its text does: 3.2 µs where that took 2.0.
     """
     symbol, summary = product_summary
     bid, ask, spread = summary.bid_price, summary.ask_price, summary.spread
