@@ -13,7 +13,7 @@ import msgspec
 from orderbook.output.datasets import Dataset, Rows
 from orderbook.output.gaps import Gaps
 from orderbook.output.spool import Packed
-from orderbook.recording.file import printable
+from orderbook.printable import printable
 from orderbook.shutdown import Shutdown
 
 log = logging.getLogger(__name__)

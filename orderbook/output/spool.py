@@ -22,7 +22,7 @@ from secrets import token_hex
 import msgspec
 
 from orderbook.output.datasets import Column, Value
-from orderbook.recording.file import printable
+from orderbook.printable import printable
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from orderbook.output.formats import Format
 from orderbook.output.row_backlog import Buffer, Key, RowBacklog
 from orderbook.output.spool import Spool, SpoolFolder
-from orderbook.recording.file import printable
+from orderbook.printable import printable
 
 log = logging.getLogger(__name__)
 

@@ -5,16 +5,13 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from orderbook.printable import printable
+
 CHUNK = 2**20  # bytes of a write, or one frame more; they take memory twice
 
 
 class Changed(OSError):
     """Another program has removed, renamed, replaced, truncated or appended to the file."""
-
-
-def printable(text: object) -> str:
-    """A text that may come from outside, such as a file's name, as one harmless line of a log."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def lock(file: int, path: Path) -> None:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from orderbook.printable import printable
 from orderbook.recording.backlog import Backlog
-from orderbook.recording.file import RecordingFile, printable
+from orderbook.recording.file import RecordingFile
 from orderbook.recording.line import count_frames, encode, encode_status
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot
-from orderbook.recording.file import printable
+from orderbook.printable import printable
 from orderbook.recording.line import decode_line
 from orderbook.shutdown import Shutdown, logged
 

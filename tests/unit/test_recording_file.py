@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from orderbook.coinbase.exchange import decode
-from orderbook.recording.file import Changed, RecordingFile, lock, printable
+from orderbook.printable import printable
+from orderbook.recording.file import Changed, RecordingFile, lock
 from tests.support.recordings import limited_files, market
 
 FRAMES = market("BTC-USD", updates=20)
