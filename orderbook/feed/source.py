@@ -15,7 +15,7 @@ from orderbook.feed.silence import Timeouts
 from orderbook.feed.stats import FeedStats
 from orderbook.feed.troubles import Troubles
 from orderbook.feed.websocket import Policy, reconnect_delays
-from orderbook.feed.worker import Member, Worker
+from orderbook.feed.worker import Worker
 from orderbook.recording.recorder import Recorder
 from orderbook.recording.writer import Writer
 from orderbook.shutdown import Shutdown, logged
@@ -65,7 +65,7 @@ class CoinbaseSource(FixedPartitionedSource[tuple[str, Message], None]):
             self._of_this_thread.worker = Worker(self._open_feeds, self._writer)
         worker = self._workers[for_part] = self._of_this_thread.worker
         stats = self.stats[for_part] = FeedStats()
-        worker.join(Member(for_part, stats, self._open_recorder(for_part)))
+        worker.join(for_part, stats, self._open_recorder(for_part))
         return CoinbasePartition(for_part, worker, self._shutdown)
 
     def resync(self, product_id: str, since: float, why: str) -> None:

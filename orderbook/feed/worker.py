@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from orderbook.coinbase.messages import Message, Snapshot
 from orderbook.feed.client import Feed
@@ -29,15 +29,12 @@ WATCH_INTERVAL = 0.25  # seconds between two looks at the recordings
 LEAST_TIMEOUT = 0.3  # seconds for the recordings at the end, however long the connections took
 
 
-class Member:
-    """A product of a worker: its counts, and its recorder, if it is recorded."""
+class Member(NamedTuple):
+    """A product of a worker: its counts, the ids of its trades, and its recorder, if it is recorded."""
 
-    trades: TradeIds  # made where the product joins
-
-    def __init__(self, product_id: str, stats: FeedStats, recorder: Recorder | None) -> None:
-        self.product_id = product_id
-        self.stats = stats
-        self.recorder = recorder
+    stats: FeedStats
+    trades: TradeIds
+    recorder: Recorder | None
 
 
 class Worker:
@@ -65,13 +62,13 @@ class Worker:
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._loop.set_default_executor(_DaemonThreads())
 
-    def join(self, member: Member) -> None:
+    def join(self, product_id: str, stats: FeedStats, recorder: Recorder | None) -> None:
         """A product is to be fed, until it leaves."""
-        member.trades = TradeIds(member.product_id, member.stats, self._missing_trades)
-        self._members[member.product_id] = member
-        self._joined.append(member.product_id)
-        if member.recorder:
-            self._recorders[member.product_id] = member.recorder
+        trades = TradeIds(product_id, stats, self._missing_trades)
+        self._members[product_id] = Member(stats, trades, recorder)
+        self._joined.append(product_id)
+        if recorder:
+            self._recorders[product_id] = recorder
 
     def drives(self, product_id: str) -> bool:
         """Whether this product's partition is the driver: the first one that has not left."""

@@ -21,7 +21,7 @@ from orderbook.feed.source import CoinbasePartition, CoinbaseSource
 from orderbook.feed.stats import FeedStats
 from orderbook.feed.troubles import Troubles
 from orderbook.feed.websocket import Policy
-from orderbook.feed.worker import Member, Worker
+from orderbook.feed.worker import Worker
 from orderbook.recording.recorder import Recorder
 from orderbook.recording.writer import Writer
 from orderbook.shutdown import Shutdown
@@ -94,7 +94,7 @@ class Polled:
 
     def join(self, product_id: str, recorder: Recorder | None = None) -> CoinbasePartition:
         """A product that joins, and its partition."""
-        self.worker.join(Member(product_id, FeedStats(), recorder))
+        self.worker.join(product_id, FeedStats(), recorder)
         return CoinbasePartition(product_id, self.worker, self.shutdown)
 
     def _open_feeds(self, product_ids: Sequence[str]) -> list[Feed]:
@@ -319,7 +319,7 @@ def test_no_thread_for_a_look_up() -> None:
                 yield heartbeat(FIRST, str(error)), b""
 
     worker = Worker(lambda product_ids: [LookingUp(product_ids)])
-    worker.join(Member(FIRST, FeedStats(), None))
+    worker.join(FIRST, FeedStats(), None)
     before = threading.stack_size(2**46)  # more than there are addresses
     try:
         [(_product, message)] = wait_until(lambda: worker.poll(FIRST))
@@ -347,7 +347,7 @@ def test_look_up_that_outlives_its_waiter(capfd: pytest.CaptureFixture[str]) -> 
                 yield heartbeat(FIRST), b""
 
     worker = Worker(lambda product_ids: [SlowFeed(product_ids)])
-    worker.join(Member(FIRST, FeedStats(), None))
+    worker.join(FIRST, FeedStats(), None)
     wait_until(lambda: worker.poll(FIRST))
     worker.leave(FIRST)
     (thread,) = threads
