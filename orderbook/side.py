@@ -79,11 +79,17 @@ class Side:
 
     def best_first(self, levels: int) -> list[tuple[float, float]]:
         """Up to so many levels, as (price, size); under 15 µs where as many are near, else O(n)."""
+        return best_first(self._with_best(levels), levels)
+
+    def hold(self, levels: int) -> dict[float, float]:
+        """A copy of sizes by price that has so many of the best, and others; 1 µs where as many are near."""
+        return self._with_best(levels).copy()
+
+    def _with_best(self, levels: int) -> dict[float, float]:
         near, far = self.near, self.far
-        listed = [(abs(price), near[price]) for price in sorted(near, reverse=True)[:levels]]
-        if levels > len(near):
-            listed += [(abs(price), far[price]) for price in nlargest(levels - len(near), far)]
-        return listed
+        if levels <= len(near) or not far:
+            return near
+        return near | {price: far[price] for price in nlargest(levels - len(near), far)}
 
     def down_to(self, worst: float) -> list[tuple[float, float]]:
         """The levels no worse than a price, negated on asks, as (price, size), best first; O(n)."""
@@ -110,3 +116,9 @@ class Side:
         assert len(near) <= self.most, "too many near"
         for price, size in (near | far).items():
             assert price and math.isfinite(price) and size > 0, f"not a level: {price}, {size}"
+
+
+def best_first(sizes: dict[float, float], levels: int) -> list[tuple[float, float]]:
+    """Up to so many of the levels of a side, as (price, size), those of asks no longer negated."""
+    prices = sorted(sizes, reverse=True)[:levels]
+    return list(zip(map(abs, prices), map(sizes.__getitem__, prices), strict=True))

@@ -148,3 +148,8 @@ class Status(msgspec.Struct, tag_field="type", tag="disconnect", omit_defaults=T
 
 
 Message = Snapshot | L2Update | Trade | LastTrade | Heartbeat | Status
+
+
+def arrival(message: Message) -> int | None:
+    """When a message came, in nanoseconds since 1970; the exchange's time where nobody knows."""
+    return both_times(message.time, None)[1] if message.local_timestamp is None else message.local_timestamp

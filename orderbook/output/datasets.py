@@ -8,9 +8,11 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import msgspec
+
+from orderbook.coinbase.messages import both_times
 
 EXCHANGE = "coinbase"
 
@@ -96,6 +98,25 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
     timestamp: int | None
     local_timestamp: int | None
     values: Sequence[tuple[Value, ...]]
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        symbol: str,
+        time: str | None,
+        local_timestamp: int | None,
+        values: Sequence[tuple[Value, ...]],
+    ) -> Self:
+        """Rows with the times of a message; see `both_times`."""
+        sent, received = both_times(time, local_timestamp)
+        return cls(
+            dataset,
+            symbol,
+            None if sent is None else sent // 1_000,
+            None if received is None else received // 1_000,
+            values,
+        )
 
 
 @functools.cache

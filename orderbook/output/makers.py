@@ -5,16 +5,14 @@ What is no live book with a bid below its ask has no row but in `status`, and, c
 row. A maker has nothing in it that changes in place, so a shallow copy is one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from orderbook import signals
-from orderbook.book import REPEATED, CrossedBook, OrderBookState, OrderBookSummary, Summary
-from orderbook.coinbase.messages import L2Update, Message, Snapshot, Status, Trade, both_times
-from orderbook.output.datasets import AMOUNTS, DEPTHS, IMBALANCES, Dataset, Rows, Value
-
-# Nanoseconds; a message that is farther behind is of a clock that was set back.
-SET_BACK = int(REPEATED * 1e9)
+from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, Summary
+from orderbook.coinbase.messages import L2Update, Message, Snapshot, Status, Trade, arrival
+from orderbook.output.datasets import Dataset, Rows, Value
+from orderbook.output.intervals import BookSnapshots, Signals
 
 
 class Maker(Protocol):
@@ -36,7 +34,7 @@ class _OnMessage:
     def _rows(self, message: Message, *values: tuple[Value, ...]) -> Sequence[Rows]:
         if not values:  # an update without changes
             return ()
-        return [_rows(self._dataset, message.product_id, message.time, message.local_timestamp, values)]
+        return [Rows.of(self._dataset, message.product_id, message.time, message.local_timestamp, values)]
 
 
 class _Quotes(_OnMessage):
@@ -118,7 +116,7 @@ class _WideSpreads(_OnMessage):
         wide = type(summary) is OrderBookSummary and summary.is_wider_than(self._min_spread)
         if not wide and (not self._updates or _says_nothing(message, book)):
             return ()
-        if (at := _arrival(message)) is not None:
+        if (at := arrival(message)) is not None:
             at //= 1_000
             if self._began is None:
                 self._began = self._at = at
@@ -142,106 +140,10 @@ class _WideSpreads(_OnMessage):
         return self._rows(message, row)
 
 
-class EachInterval:
-    """Makes at most one row an interval: at the first message behind its end, of the book before it."""
-
-    _ends: int | None = None  # the interval that is under way, in nanoseconds since 1970
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-
-    def due(self, message: Message, book: OrderBookState | None) -> Sequence[Rows]:
-        """The row that is due before the message, of the book before it; there is none before the first."""
-        at, ends, interval = _arrival(message), self._ends, self._dataset.interval
-        if at is None or (ends is not None and ends - interval - SET_BACK <= at < ends):
-            return ()
-        self._ends = (at // interval + 1) * interval
-        if ends is None or book is None:
-            return ()
-        summary = book.summarize()
-        if type(summary) is not OrderBookSummary or book.repeats:
-            return ()
-        return [
-            _rows(self._dataset, message.product_id, summary.time, summary.local_timestamp, [values])
-            for values in self._values(book)
-        ]
-
-    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
-        return ()
-
-    def _values(self, book: OrderBookState) -> Iterator[tuple[Value, ...]]:
-        """The row of the interval, if there is one."""
-        raise NotImplementedError
-
-
-class _BookSnapshots(EachInterval):
-    """A row each interval in which the best levels have changed."""
-
-    _last: tuple[Value, ...] = ()
-
-    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
-        if not book.is_live:
-            self._last = ()
-        return ()
-
-    def _values(self, book: OrderBookState) -> Iterator[tuple[Value, ...]]:
-        levels = self._dataset.levels
-        bids, asks = book.depth(levels)
-        none = (None, None)
-        sides = ([*side, *[none] * (levels - len(side))] for side in (asks, bids))
-        values = tuple(value for pair in zip(*sides, strict=True) for level in pair for value in level)
-        if values != self._last:
-            self._last = values
-            yield values
-
-
-class _Signals(EachInterval):
-    """A row each interval."""
-
-    _ofi = 0.0
-    _top: signals.Top | None = None
-
-    def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
-        now = book.summarize()
-        if type(message) is Snapshot or not book.is_live:
-            self._top = None
-        if type(now) is OrderBookSummary:
-            if self._top is not None and not book.repeats:
-                self._ofi += signals.order_flow_imbalance(self._top, now.top)
-            self._top = now.top
-        return ()
-
-    def due(self, message: Message, book: OrderBookState | None) -> Sequence[Rows]:
-        before = self._ends
-        rows = super().due(message, book)
-        if self._ends != before:
-            self._ofi = 0.0
-        return rows
-
-    def _values(self, book: OrderBookState) -> Iterator[tuple[Value, ...]]:
-        bids, asks = book.within(max(DEPTHS) / 10_000)
-        mid = signals.mid(bids, asks)
-        assert mid is not None
-        values: list[Value] = [mid, book.spread(), signals.spread_bps(bids, asks)]
-        values.append(signals.weighted_mid(bids, asks))
-        top = book.depth(max(IMBALANCES))
-        values += [signals.imbalance(*top, levels) for levels in IMBALANCES]
-        values += [signals.depth_within(side, mid, bps) for bps in DEPTHS for side in (bids, asks)]
-        every: list[list[tuple[float, float]]] = []
-        for amount in AMOUNTS:
-            for number, side in enumerate((asks, bids)):
-                slippage = signals.slippage_bps(side, mid, amount)
-                if slippage is None:  # it may take levels that are farther
-                    every = every or list(reversed(book.depth(sum(book.levels()))))
-                    slippage = signals.slippage_bps(every[number], mid, amount)
-                values.append(slippage)
-        yield (*values, self._ofi)
-
-
 def maker(dataset: Dataset, min_spread: float) -> Maker:
     """The maker of a dataset's rows for one product; `min_spread` is the threshold of wide spreads."""
     if dataset.interval:
-        return _BookSnapshots(dataset) if dataset.levels else _Signals(dataset)
+        return BookSnapshots(dataset) if dataset.levels else Signals(dataset)
     if dataset.name == "wide_spreads":
         return _WideSpreads(dataset, min_spread)
     kinds = {"quotes": _Quotes, "incremental_book_L2": _Changes, "trades": _Trades, "status": _Statuses}
@@ -251,25 +153,3 @@ def maker(dataset: Dataset, min_spread: float) -> Maker:
 def _says_nothing(message: Message, book: OrderBookState) -> bool:
     """Whether a message without a summary leaves the book as it was: a heartbeat, a trade, a repetition."""
     return not isinstance(message, Snapshot | L2Update | Status) or book.repeats
-
-
-def _arrival(message: Message) -> int | None:
-    """When a message came, in nanoseconds; the exchange's time where nobody knows."""
-    return both_times(message.time, None)[1] if message.local_timestamp is None else message.local_timestamp
-
-
-def _rows(
-    dataset: Dataset,
-    symbol: str,
-    time: str | None,
-    local_timestamp: int | None,
-    values: Sequence[tuple[Value, ...]],
-) -> Rows:
-    sent, received = both_times(time, local_timestamp)
-    return Rows(
-        dataset,
-        symbol,
-        None if sent is None else sent // 1_000,
-        None if received is None else received // 1_000,
-        values,
-    )

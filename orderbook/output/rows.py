@@ -9,7 +9,7 @@
     rows: of what the message has changed
 
 Intervals go by arrival, so a replay gives the very rows of the live run. What each dataset's rows are made
-of is in `makers`.
+of is in `makers` and `intervals`.
 """
 
 import copy
@@ -21,7 +21,8 @@ import msgspec
 from orderbook.book import OrderBookState, Step, Summary
 from orderbook.coinbase.messages import Message
 from orderbook.output.datasets import Dataset, Rows
-from orderbook.output.makers import EachInterval, Maker, maker
+from orderbook.output.intervals import EachInterval
+from orderbook.output.makers import Maker, maker
 
 
 class Answer(msgspec.Struct, frozen=True):

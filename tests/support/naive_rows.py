@@ -13,6 +13,7 @@ from fractions import Fraction
 from heapq import nlargest, nsmallest
 from itertools import pairwise, takewhile
 from typing import Any
+from zlib import crc32
 
 Row = dict[str, Any]
 Levels = list[tuple[Decimal, Decimal]]  # best first
@@ -50,6 +51,7 @@ class Naive:
         # By the name of a dataset of an interval:
         self.number: dict[str, int] = {}
         self.last_levels: dict[str, Any] = {}
+        self.held: dict[str, Any] = {}  # when a book snapshot is due, its columns and times
         self.flow: dict[str, Decimal] = defaultdict(Decimal)
         self.flow_from: Any = None  # the top that the next one is compared with
         self.stretch: list[tuple[int | None, Fraction]] = []  # arrival and spread of each wide summary
@@ -225,14 +227,15 @@ class Naive:
     # Rows of the intervals, of the book before the message.
 
     def interval(self, name: str) -> None:
+        length = name.rpartition("_")[2]
+        unit = length.lstrip("0123456789")
+        span = int(length.removesuffix(unit)) * UNITS[unit]
+        self.release(name, span)
         if not self.live:
             self.last_levels.pop(name, None)
         arrival = self.times[1]
         if arrival is None:
             return
-        length = name.rpartition("_")[2]
-        unit = length.lstrip("0123456789")
-        span = int(length.removesuffix(unit)) * UNITS[unit]
         number, under_way = arrival // span, self.number.get(name)
         was_set_back = under_way is not None and arrival < under_way * span - MINUTE
         if under_way is not None and number <= under_way and not was_set_back:
@@ -251,9 +254,21 @@ class Naive:
             for side, (price, size) in (("asks", asks[level]), ("bids", bids[level])):
                 columns[f"{side}[{level}].price"] = None if price is None else float(price)
                 columns[f"{side}[{level}].amount"] = None if size is None else float(size)
+        turn = crc32(self.message["product_id"].encode()) % 16
+        self.held[name] = (under_way + 1) * span + span * turn // 32, columns, self.when
+        self.release(name, span)
+
+    def release(self, name: str, span: int) -> None:
+        """Add a book snapshot where its product's turn has come, or something new begins."""
+        due, columns, when = self.held.get(name, (0, None, None))
+        arrival = self.times[1]
+        waits = arrival is None or due - span - MINUTE <= arrival < due
+        if columns is None or (waits and self.kind not in ("snapshot", "disconnect")):
+            return
+        del self.held[name]
         if columns != self.last_levels.get(name):
             self.last_levels[name] = columns
-            self.add(name, self.when, **columns)
+            self.add(name, when, **columns)
 
     def signals(self) -> Row:
         """All signals but the flow; exact until they become floats."""

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflow import mapper
+from orderbook.book import OrderBookState
 from orderbook.coinbase.messages import (
     Change,
     Heartbeat,
@@ -28,13 +29,14 @@ from orderbook.coinbase.messages import (
     Trade,
 )
 from orderbook.output.datasets import COMMON, EXCHANGE, Rows, dataset
+from orderbook.output.intervals import BookSnapshots, delay
 from orderbook.output.rows import BookAndRows, with_rows
 from orderbook.recording.line import decode_line
 from tests.exchange.market import market
 from tests.support import naive_rows
 from tests.support.naive_rows import Row
 
-PRODUCT = "ABC-EUR"
+PRODUCT, FIRST, LATER = "ABC-EUR", "BTC-USD", "ETH-EUR"  # book snapshots of the second are made at once
 BEGIN = 1_795_528_800_000_000_000  # 2026-11-24T14:00:00Z, in nanoseconds since 1970
 MS, SECOND = 1_000_000, 1_000_000_000
 
@@ -277,7 +279,7 @@ def test_any_messages(lines: list[bytes], min_spread: str) -> None:
 def snapshot(at: float, bid: str, ask: str, sent: float | None = None) -> Snapshot:
     """A snapshot of a level a side, as `99 × 1`; none where the text is empty."""
     bids, asks = ([Level(*map(float, side.split(" × ")))] if side else [] for side in (bid, ask))
-    return Snapshot(PRODUCT, bids, asks, *times(at, sent))
+    return Snapshot(FIRST, bids, asks, *times(at, sent))
 
 
 def update(at: float, *changes: str, sent: float | None = None) -> L2Update:
@@ -286,15 +288,15 @@ def update(at: float, *changes: str, sent: float | None = None) -> L2Update:
     for change in changes:
         side, _, level = change.partition(" ")
         parsed.append(Change("buy" if side == "buy" else "sell", *map(float, level.split(" × "))))
-    return L2Update(PRODUCT, parsed, *times(at, sent))
+    return L2Update(FIRST, parsed, *times(at, sent))
 
 
-def heartbeat(at: float) -> Heartbeat:
-    return Heartbeat(PRODUCT, iso(BEGIN + round(at * SECOND)), None, BEGIN + round(at * SECOND))
+def heartbeat(at: float, product: str = FIRST) -> Heartbeat:
+    return Heartbeat(product, iso(BEGIN + round(at * SECOND)), None, BEGIN + round(at * SECOND))
 
 
 def status(at: float, reason: str = "stale: no frame for 5 s") -> Status:
-    return Status(PRODUCT, reason, BEGIN + round(at * SECOND))
+    return Status(FIRST, reason, BEGIN + round(at * SECOND))
 
 
 def times(at: float, sent: float | None) -> tuple[str, int]:
@@ -305,7 +307,7 @@ def made(name: str, *messages: Message, min_spread: str = "0.01") -> list[Row]:
     """The rows of one dataset; in the place of times seconds since BEGIN, and without what all rows share."""
     rows = Maker([name], min_spread).feed(messages).rows[name]
     for row in rows:
-        assert (row.pop("exchange"), row.pop("symbol")) == (EXCHANGE, PRODUCT)
+        assert (row.pop("exchange"), row.pop("symbol")) == (EXCHANGE, FIRST)
         for column in row.keys() & {"timestamp", "local_timestamp", "began", "ended"}:
             row[column] = None if row[column] is None else (row[column] - BEGIN // 1_000) / 1_000_000
     return rows
@@ -360,6 +362,31 @@ def test_arrivals_that_go_back() -> None:
         *(update(at, f"buy 99 × {size}") for at, size in updates),
     )
     assert column(rows, "bids[0].amount") == [1.0, 4.0, 5.0, 7.0]
+
+
+@pytest.mark.parametrize(
+    "breaks", [snapshot(2.2, "97 × 1", "103 × 1"), status(2.2)], ids=["snapshot", "status"]
+)
+def test_book_snapshot_waits_for_its_turn(breaks: Message) -> None:
+    """It is of the book at the interval's end, though made in its product's turn, or at a break."""
+    begin: list[Message] = [
+        snapshot(0.1, "99 × 1", "101 × 1"),
+        update(1.1, "buy 99 × 2"),
+        update(1.2, "buy 98 × 3"),
+    ]
+    assert delay(LATER, SECOND) == SECOND // 4
+    maker = BookSnapshots(dataset("book_snapshot_2_1s"))
+    made = []
+    book = OrderBookState()
+    for message in [*begin, heartbeat(1.249), heartbeat(1.25)]:
+        message.product_id = LATER
+        made.append([rows.values for rows in maker.due(message, book)])
+        book.update(message)
+    row = (101.0, 1.0, 99.0, 1.0, None, None, None, None)
+    assert made == [[], [], [], [], [[row]]]
+    assert [rows.values for rows in maker.due(heartbeat(2.1, LATER), book)] == []
+    [rows] = maker.due(breaks, book)
+    assert rows.values == [(101.0, 1.0, 99.0, 2.0, None, None, 98.0, 3.0)]
 
 
 def test_levels_that_are_none() -> None:
@@ -484,8 +511,8 @@ def test_trades_are_rows_whatever_the_book_is() -> None:
 
     The last trade before a subscription is none: it came before, or is of a time that is not recorded.
     """
-    trade = Trade(PRODUCT, 5, "buy", 99.0, 0.5, *times(0.1, None))
-    last = LastTrade(PRODUCT, 4, "buy", 99.0, 0.5, *times(0.1, None))
+    trade = Trade(FIRST, 5, "buy", 99.0, 0.5, *times(0.1, None))
+    last = LastTrade(FIRST, 4, "buy", 99.0, 0.5, *times(0.1, None))
     rows = made("trades", last, trade, snapshot(0.2, "99 × 1", "98 × 1"), trade, status(0.3), trade)
     assert (
         rows
