@@ -25,7 +25,7 @@ from orderbook.output.intervals import EachInterval
 from orderbook.output.makers import Maker, maker
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a message brings: the summary of its book, and rows."""
 
     summary: Summary
