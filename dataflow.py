@@ -113,7 +113,7 @@ def live_books(dataflow: Dataflow, chosen: LiveSettings) -> Summaries:
 
 @settings.factory_of(ReplaySettings)
 def replay(chosen: ReplaySettings) -> Dataflow:
-    """The dataflow on a recording or a folder of recordings, as fast as it goes."""
+    """The dataflow on recordings, in one order by arrival; each setting is an argument."""
     dataflow = Dataflow("orderbook")
     _replayed_books(dataflow, chosen, prints=True)
     return dataflow
@@ -121,7 +121,7 @@ def replay(chosen: ReplaySettings) -> Dataflow:
 
 @settings.factory_of(ReplaySettings)
 def replayed_books(dataflow: Dataflow, chosen: ReplaySettings) -> Summaries:
-    """The summaries of a recording or a folder of recordings; else as `live_books`."""
+    """The summaries of recordings; else as `live_books`."""
     return _replayed_books(dataflow, chosen, prints=False)
 
 
@@ -152,7 +152,14 @@ def _live_books(dataflow: Dataflow, chosen: LiveSettings, prints: bool) -> Summa
 def _replayed_books(dataflow: Dataflow, chosen: ReplaySettings, prints: bool) -> Summaries:
     shutdown = Shutdown(resumable=True)
     try:
-        source = RecordingSource(chosen.path, shutdown)
+        source = RecordingSource(
+            chosen.path,
+            shutdown,
+            products=chosen.products,
+            speed=chosen.speed,
+            start=chosen.start,
+            end=chosen.end,
+        )
     except ValueError as error:
         raise SystemExit(f"replay: {error}") from None
     lines = LineSink(shutdown, encode=LINES[chosen.format]) if prints else None

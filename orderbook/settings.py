@@ -23,6 +23,7 @@ from websockets.uri import parse_uri
 
 from orderbook.output.datasets import Dataset, dataset
 from orderbook.output.kafka import servers
+from orderbook.recording.line import arrival
 
 S = TypeVar("S", bound="OutputSettings")
 T = TypeVar("T")
@@ -60,6 +61,13 @@ def _seconds(least: float, most: float) -> Callable[[str], float]:
         return number
 
     return read
+
+
+def _speed(text: str) -> float:
+    number = _number(text)
+    if not 1e-3 <= number <= 1e6:
+        raise ValueError(f"{text!r} is not a number from 0.001 to 1000000 (1 is real time)")
+    return number
 
 
 def _count(text: str) -> int:
@@ -151,6 +159,10 @@ class ReplaySettings(OutputSettings):
     """What a replay takes from its arguments and the environment."""
 
     path: str = _setting(None, "tests/recordings", str)
+    products: tuple[str, ...] | None = _setting(None, None, _products)  # None: all
+    speed: float | None = _setting(None, None, _speed)  # None: as fast as it goes
+    start: int | None = _setting(None, None, arrival)  # in nanoseconds since 1970
+    end: int | None = _setting(None, None, arrival)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
