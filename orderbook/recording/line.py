@@ -83,7 +83,7 @@ def time_of_line(line: bytes) -> int | None:
 
 
 def times_of_lines(lines: Sequence[bytes]) -> list[int | None]:
-    """`time_of_line` of each; in half the time where all have arrivals of as many digits as those of today."""
+    """`time_of_line` of each, in half the time where all have arrivals of as many digits as today's."""
     heads = [line[: _MOST_DIGITS + 1] for line in lines]
     together, blanks = b"".join(heads), b" " * len(heads)
     # As many blanks as heads, one at the end of each, and digits else.

@@ -185,6 +185,8 @@ class Recordings:
         for other in sorted(held):
             reader = readers[other]
             last = min(until, time if other <= number else time - 1)
+            if self._timed and reader.times[0] > last:
+                continue
             count = bisect_right(reader.times, last) if self._timed else len(reader.lines)
             times += reader.times[:count]
             lines += reader.take(count)

@@ -3,7 +3,7 @@
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,11 @@ from pytest import LogCaptureFixture as Log
 
 from orderbook.coinbase.messages import Message
 from orderbook.recording.line import decode_line
+from orderbook.recording.recordings import State
 from orderbook.recording.source import RecordingPartition, RecordingSource
 from orderbook.shutdown import Shutdown
 from tests.exchange.market import Market
+from tests.support.clock import Clock
 from tests.support.recordings import ARRIVAL, logged, text, write
 
 BTC = Market("BTC-USD", 1, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)
@@ -28,26 +30,20 @@ def messages(frames: list[bytes]) -> list[tuple[str, Message]]:
     return [(message.product_id, message) for message in decoded if isinstance(message, Message)]
 
 
-OPENED: list[RecordingPartition] = []
+def build(source: RecordingSource, state: State | None = None) -> RecordingPartition:
+    """The one partition, from the beginning or from where one was left."""
+    [name] = source.list_parts()
+    return source.build_part("input", name, state)
 
 
-@pytest.fixture(autouse=True)
-def opened_parts_are_closed() -> Iterator[None]:
-    """Close what a test has opened, as the engine does."""
-    yield
-    while OPENED:
-        OPENED.pop().close()
-
-
-def build(source: RecordingSource, name: str, state: tuple[int, int] | None = None) -> RecordingPartition:
-    """The partition of a file, from the beginning or from where one was left; closed at the test's end."""
-    OPENED.append(source.build_part("input", name, state))
-    return OPENED[-1]
-
-
-def open_part(path: Path, shutdown: Shutdown, state: tuple[int, int] | None = None) -> RecordingPartition:
+def open_part(path: Path, shutdown: Shutdown, state: State | None = None) -> RecordingPartition:
     """The partition of a recording that is one file."""
-    return build(RecordingSource(str(path), shutdown), path.name, state)
+    return build(RecordingSource(str(path), shutdown), state)
+
+
+def place(path: Path, offset: int, line: int) -> State:
+    """The state of a replay of one file that was left behind so many bytes and lines."""
+    return ((path.name,), None, None), True, ((offset, line, 0),)
 
 
 def rest(partition: RecordingPartition) -> list[tuple[str, Message]]:
@@ -57,23 +53,8 @@ def rest(partition: RecordingPartition) -> list[tuple[str, Message]]:
         try:
             given += partition.next_batch()
         except StopIteration:
-            partition.close()
             return given
     raise AssertionError("the partition does not end")
-
-
-def test_a_folder_is_a_part_a_recording(tmp_path: Path) -> None:
-    """The parts are a folder's recordings, plain and compressed, or the one file; other files are none."""
-    for name in ("ETH-USD.jsonl", "BTC-USD.jsonl.gz"):
-        write(tmp_path / name, text(FRAMES))
-    for name in ("README.md", "BTC-USD.json", "notes.gz"):
-        (tmp_path / name).write_text("not a recording")
-    assert sorted(RecordingSource(str(tmp_path), Shutdown()).list_parts()) == [
-        "BTC-USD.jsonl.gz",
-        "ETH-USD.jsonl",
-    ]
-    alone = RecordingSource(str(tmp_path / "ETH-USD.jsonl"), Shutdown())
-    assert alone.list_parts() == ["ETH-USD.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -111,8 +92,9 @@ def test_partition_gives_what_decoding_each_line_gives(tmp_path: Path, name: str
 def test_resume_at_any_line_loses_and_repeats_nothing(tmp_path: Path, name: str) -> None:
     """A partition built from a snapshot's state goes on right behind the messages before it, at any line."""
     path = write(tmp_path / name, text(FRAMES))
+    (tmp_path / "part").mkdir()
     for line in range(len(FRAMES) + 1):
-        left = open_part(write(tmp_path / f"part-{name}", text(FRAMES[:line])), Shutdown())
+        left = open_part(write(tmp_path / "part" / name, text(FRAMES[:line])), Shutdown())
         given = rest(left)
         assert given + rest(open_part(path, Shutdown(), left.snapshot())) == messages(FRAMES)
 
@@ -127,21 +109,20 @@ def test_resume_after_each_batch_loses_and_repeats_nothing(tmp_path: Path, name:
     while len(given) < len(frames):
         given += partition.next_batch()
         polls += 1
-        partition.close()
         partition = open_part(path, Shutdown(), partition.snapshot())
     assert polls > 2
     assert given + rest(partition) == messages(frames)
-    assert partition.snapshot() == (len(text(frames)), len(frames))
+    assert partition.snapshot() == place(path, len(text(frames)), len(frames))
 
 
 @KINDS
 def test_resume_on_another_file_is_an_error(tmp_path: Path, caplog: Log, name: str) -> None:
     """Resuming is refused on a file that is shorter, or has no end of a line where the other was left."""
-    place = len(text(FRAMES[:3]))
+    left = place(tmp_path / name, len(text(FRAMES[:3])), 3)
     for other in (text(FRAMES[:2]), b" " + text(FRAMES)):
         caplog.clear()
         shutdown = Shutdown()
-        assert rest(open_part(write(tmp_path / name, other), shutdown, (place, 3))) == []
+        assert rest(open_part(write(tmp_path / name, other), shutdown, left)) == []
         assert shutdown.code == 1
         [(level, message)] = logged(caplog)
         assert level == "ERROR"
@@ -167,7 +148,7 @@ def test_bad_line_ends_the_run(
     """A bad line ends the run with 1 and `file:line: what is wrong`, once all messages before it are out."""
     path = write(tmp_path / name, text([*FRAMES[:before], bad, *FRAMES[before:]]))
     shutdown = Shutdown()
-    partition = open_part(path, shutdown, (len(text(FRAMES[:resumed])), resumed))
+    partition = open_part(path, shutdown, place(path, len(text(FRAMES[:resumed])), resumed))
     assert partition.next_batch() == messages(FRAMES[resumed:before])
     assert not shutdown.requested
     assert rest(partition) == []
@@ -259,7 +240,7 @@ def test_name_of_a_recording_is_escaped(tmp_path: Path, caplog: Log) -> None:
     name = "a\x1b[2J\nb.jsonl"
     path = write(tmp_path / name, text([FRAMES[0], BAD]))
     source = RecordingSource(str(tmp_path), shutdown := Shutdown())
-    partition = build(source, name)
+    partition = build(source)
     partition.next_batch()
     reported = source.report()
     rest(partition)
@@ -272,13 +253,6 @@ def test_name_of_a_recording_is_escaped(tmp_path: Path, caplog: Log) -> None:
     for line in (reported, message, str(raised.value)):
         assert line.isprintable()
         assert ".jsonl" in line
-
-
-def test_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
-    """A file whose name the engine can't take is refused before anything runs, its name escaped."""
-    write(tmp_path / "\udcff.jsonl", text(FRAMES))
-    with pytest.raises(ValueError, match=r"its name is not UTF-8: '.*\\udcff\.jsonl'$"):
-        RecordingSource(str(tmp_path), Shutdown())
 
 
 def test_product_that_is_not_printable_is_refused(tmp_path: Path, caplog: Log) -> None:
@@ -313,21 +287,6 @@ def test_whole_last_line_without_newline_is_used(tmp_path: Path, caplog: Log, na
     assert logged(caplog) == []
 
 
-def test_product_in_two_files_is_an_error_that_names_both(tmp_path: Path, caplog: Log) -> None:
-    """A product in two files, whose changes would mix in its book, ends the run; the error names both."""
-    write(tmp_path / "one.jsonl", text([ETH.snapshot(), *FRAMES]))
-    write(tmp_path / "two.jsonl.gz", text(FRAMES))
-    shutdown = Shutdown()
-    source = RecordingSource(str(tmp_path), shutdown)
-    one, two = (build(source, name) for name in ("one.jsonl", "two.jsonl.gz"))
-    assert one.next_batch() == messages([ETH.snapshot(), *FRAMES])
-    assert rest(two) == []
-    assert shutdown.code == 1
-    [(level, message)] = logged(caplog)
-    assert level == "ERROR"
-    assert all(word in message for word in ("one.jsonl", "two.jsonl.gz:1:", "BTC-USD"))
-
-
 def test_partition_ends_at_the_shutdown(tmp_path: Path) -> None:
     """After a shutdown was requested, the next poll is the last, however much there is to read."""
     partition = open_part(write(tmp_path / "a.jsonl", text(FRAMES * 1_000)), shutdown := Shutdown())
@@ -342,18 +301,18 @@ def test_report_says_what_was_replayed(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", text(FRAMES))
     write(tmp_path / "b.jsonl", text([ETH.snapshot(), *(ETH.update() for _ in range(2_000))]))
     source = RecordingSource(str(tmp_path), Shutdown())
-    one, two = (build(source, name) for name in ("a.jsonl", "b.jsonl"))
-    rest(one)
-    first = len(two.next_batch())
+    part = build(source)
+    given = len(part.next_batch()) + len(part.next_batch())
+    left = given - len(FRAMES)
     time = "1970-01-01T00:00:00.000000Z"
     assert source.report() == (
-        f"{len(FRAMES) + first} frames of 2 products from {time} to {time}, "
-        f"not to the end: the last lines were {tmp_path / 'b.jsonl'}:{first}"
+        f"{given} frames of 2 products from {time} to {time}, "
+        f"not to the end: the last lines were {tmp_path / 'b.jsonl'}:{left}"
     )
-    rest(two)
+    rest(part)
     assert source.report() == f"{len(FRAMES) + 2_001} frames of 2 products from {time} to {time}"
     resumed = RecordingSource(str(tmp_path / "a.jsonl"), Shutdown())
-    rest(build(resumed, "a.jsonl", (len(text(FRAMES[:3])), 3)))
+    rest(build(resumed, place(tmp_path / "a.jsonl", len(text(FRAMES[:3])), 3)))
     assert resumed.report() == f"{len(FRAMES) - 3} frames of 1 products from {time} to {time}"
 
 
@@ -370,7 +329,68 @@ def test_recording_without_snapshot(
     tmp_path: Path, frames: list[bytes], resumed: bool, products: list[str]
 ) -> None:
     """The products are named where no snapshot came of any; a resumed file had its snapshot before."""
-    source = RecordingSource(str(write(tmp_path / "a.jsonl", text(frames))), Shutdown())
-    state = (len(frames[0]) + 1, 1) if resumed else None
-    rest(build(source, "a.jsonl", state))
+    path = write(tmp_path / "a.jsonl", text(frames))
+    source = RecordingSource(str(path), Shutdown())
+    rest(build(source, place(path, len(text(frames[:1])), 1) if resumed else None))
     assert source.without_snapshots() == products
+
+
+@pytest.mark.parametrize("change", ["files", "products", "start"])
+def test_resume_of_something_else_is_an_error(tmp_path: Path, caplog: Log, change: str) -> None:
+    """Resuming is refused, with one line and code 1, where files, products or start are others."""
+    write(tmp_path / "a.jsonl", text(FRAMES))
+    left = build(RecordingSource(str(tmp_path), Shutdown()))
+    left.next_batch()
+    if change == "files":
+        write(tmp_path / "b.jsonl", text([ETH.snapshot()]))
+    products = ["BTC-USD"] if change == "products" else None
+    start = ARRIVAL if change == "start" else None
+    other = RecordingSource(str(tmp_path), shutdown := Shutdown(), products=products, start=start)
+    partition = build(other, left.snapshot())
+    assert rest(partition) == []
+    assert shutdown.code == 1
+    assert [level for level, _ in logged(caplog)] == ["ERROR"]
+    assert partition.snapshot() == left.snapshot(), "what is not resumed stays as it was left"
+
+
+def test_chosen_product_that_is_in_no_file(tmp_path: Path) -> None:
+    """A chosen product of which no snapshot came is named, whatever came of others."""
+    path = write(tmp_path / "a.jsonl", text(FRAMES))
+    source = RecordingSource(str(path), Shutdown(), products=["BTC-USD", "ETH-USD"])
+    rest(build(source))
+    assert source.without_snapshots() == ["ETH-USD"]
+
+
+def test_end_before_the_start_is_an_error(tmp_path: Path) -> None:
+    """A replay that would end before it starts is refused before anything runs."""
+    path = write(tmp_path / "a.jsonl", text(FRAMES))
+    with pytest.raises(ValueError, match="the end is not behind the start"):
+        RecordingSource(str(path), Shutdown(), start=5, end=5)
+
+
+@pytest.mark.parametrize("speed", [1.0, 10.0])
+def test_speed(tmp_path: Path, speed: float) -> None:
+    """At a speed each message comes when its arrival is due, and no poll waits for it."""
+    seconds = [0.0, 0.5, 0.5, 3.0, 100.0]
+    frames = FRAMES[: len(seconds)]
+    lines = [b"%d %b\n" % (ARRIVAL + int(s * 1e9), f) for s, f in zip(seconds, frames, strict=True)]
+    source = RecordingSource(
+        str(write(tmp_path / "a.jsonl", b"".join(lines))),
+        Shutdown(),
+        speed=speed,
+        clock=(clock := Clock(7.0)),
+    )
+    partition = build(source)
+    partition.next_batch()  # learns when the first is due
+    came: list[float] = []
+    while len(came) < len(frames):
+        before = datetime.now(UTC)
+        came += [(clock.now - 7.0) * speed] * len(partition.next_batch())
+        awake = partition.next_awake()
+        assert awake is not None
+        assert awake <= datetime.now(UTC) + timedelta(seconds=0.05)
+        assert awake >= before
+        clock.now += 0.05
+    assert all(due <= at < due + 0.06 * speed for due, at in zip(seconds, came, strict=True))
+    with pytest.raises(StopIteration):
+        partition.next_batch()
