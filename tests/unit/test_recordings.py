@@ -214,7 +214,7 @@ def test_another_file_under_the_name_is_refused(tmp_path: Path) -> None:
     assert len(recordings.read()) < 2_000
     write(tmp_path / "b.jsonl", path.read_bytes()).rename(path)
     with pytest.raises(ValueError, match="another file has its name"):
-        recordings.read()
+        recordings.read() or recordings.read()
 
 
 def test_files_of_paths(tmp_path: Path) -> None:
