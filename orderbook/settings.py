@@ -29,7 +29,7 @@ S = TypeVar("S", bound="OutputSettings")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_FIRST = ("products", "path")  # the argument that may stand without its name
+_FIRST = ("path", "products")  # the argument that may stand without its name is the first that there is
 
 # Each function reads the value of one setting from its text; `ValueError` tells what is wrong with it.
 
@@ -210,7 +210,9 @@ def factory_of(kind: type[S]) -> Callable[[Callable[[*Ts, S], T]], Callable[...,
     What is no setting, and none of its other parameters, ends the run with one line: the engine would print
     a traceback.
     """
-    fields = sorted(dataclasses.fields(kind), key=lambda field: field.name not in _FIRST)
+    names = [field.name for field in dataclasses.fields(kind)]
+    first = next(name for name in _FIRST if name in names)
+    fields = sorted(dataclasses.fields(kind), key=lambda field: field.name != first)
     of_settings = [
         inspect.Parameter(f.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None) for f in fields
     ]

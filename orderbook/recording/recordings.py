@@ -54,7 +54,7 @@ class Recordings:
         what, self.begun, places = state or (self._what, start is None, ((0, 0, 0),) * len(files))
         self._refused = None if what == self._what else state
         if self._refused:
-            self.wrong = "not what is to be resumed: other recordings, products or start"
+            self.wrong = f"a replay of other {_difference(what, self._what)} can't be resumed"
             places = ()
         self.resumed = state is not None
         self._timed = timed or len(files) > 1 or start is not None or end is not None
@@ -216,6 +216,17 @@ class Recordings:
     def _fail(self, number: int, error: Exception) -> None:
         reader = self.readers[number]
         self.wrong = f"{reader.name}:{reader.line + 1}: {printable(error)}"
+
+
+def _difference(left: tuple[object, ...], what: tuple[object, ...]) -> str:
+    """In what a replay that was left differs from another, and how."""
+    for kind, then, now in zip(("recordings", "products", "start"), left, what, strict=True):
+        if then != now:
+            break
+    if isinstance(then, tuple) and isinstance(now, tuple):
+        then, now = ([name for name in its if name not in other] for its, other in ((then, now), (now, then)))
+        then, now = then[:3], now[:3]
+    return f"{kind} ({printable(then)}, not {printable(now)})"
 
 
 def _sorted(times: list[int]) -> list[int]:

@@ -11,7 +11,7 @@ import pytest
 from tests.support.oracle import lines
 from tests.support.pipe import Pipe
 from tests.support.processes import Finished, by_product, run, start
-from tests.support.recordings import RECORDINGS, frames_of, market, text, write
+from tests.support.recordings import ARRIVAL, RECORDINGS, frames_of, market, text, write
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "4"])
 WITHIN = 3.0  # seconds for an end that takes less than one, on a machine that may be busy
@@ -203,3 +203,25 @@ def test_recording_without_a_snapshot(tmp_path: Path) -> None:
     assert (finished.code, finished.stdout) == (1, "")
     assert finished.stderr.count("AAA-EUR: changes before the first snapshot are dropped") == 1
     assert "ERROR no snapshot of AAA-EUR" in finished.stderr.splitlines()[-1]
+
+
+def test_signal_while_it_waits_for_an_arrival(tmp_path: Path) -> None:
+    """At a speed, a signal ends a replay at once, also where nothing is due for an hour."""
+    frames = market("AAA-EUR", updates=1)
+    lines_of = [b"%d %b\n" % (ARRIVAL + n * 3600 * 10**9, frame) for n, frame in enumerate(frames)]
+    path = write(tmp_path / "a.jsonl", b"".join(lines_of))
+    with start([f"dataflow:replay('{path}', min_spread=-1, speed=1)"]) as process:
+        process.stdout.wait_for(count=1)
+        process.interrupt(signal.SIGTERM)
+        finished = process.wait(WITHIN)
+    assert finished.code == 128 + signal.SIGTERM
+    assert finished.by_product["AAA-EUR"] == lines(frames)["AAA-EUR"][:1]
+
+
+def test_product_that_is_in_no_file() -> None:
+    """A chosen product of which nothing was recorded ends the replay with code 1 and one line."""
+    finished = run(["dataflow:replay(products='BTC-EUR,XXX-EUR', min_spread=-1)"])
+    assert finished.code == 1
+    assert finished.by_product.keys() == {"BTC-EUR"}
+    [line] = warnings(finished)
+    assert "no snapshot of XXX-EUR" in line

@@ -19,6 +19,7 @@ OUTPUTS: dict[str, Any] = {
     "kafka": None,
     "datasets": tuple(map(dataset, ("quotes", "trades", "book_snapshot_25_1s", "status"))),
 }
+WHOLE: dict[str, Any] = {"products": None, "speed": None, "start": None, "end": None}
 DEFAULTS = LiveSettings(
     products=("BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR"),
     min_spread=0.0001,
@@ -54,7 +55,7 @@ def refused(function: Callable[..., object], *args: object, **kwargs: object) ->
 def test_defaults() -> None:
     """An empty environment gives the documented defaults."""
     assert live({}) == DEFAULTS
-    assert replay({}) == ReplaySettings(min_spread=0.0001, path="tests/recordings", **OUTPUTS)
+    assert replay({}) == ReplaySettings(min_spread=0.0001, path="tests/recordings", **WHOLE, **OUTPUTS)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +123,34 @@ def test_no_folder_is_made_where_another_setting_is_wrong(tmp_path: Path) -> Non
 def test_replay_reads_its_own_settings_only() -> None:
     """A replay takes its threshold, and is not ended by a setting that it does not read."""
     environment = {"ORDERBOOK_MIN_SPREAD": "0.01", "ORDERBOOK_PRODUCTS": "?"}
-    assert replay(environment) == ReplaySettings(min_spread=0.01, path="tests/recordings", **OUTPUTS)
+    assert replay(environment) == ReplaySettings(min_spread=0.01, path="tests/recordings", **WHOLE, **OUTPUTS)
     assert replay(environment, min_spread=0.02).min_spread == 0.02
+
+
+def test_arguments_of_a_replay() -> None:
+    """A replay takes several paths, products, a speed, and times: UTC where they name no zone."""
+    chosen = replay(
+        {},
+        path=["a", "b"],
+        products="btc-usd",
+        speed=10,
+        start="2026-11-24",
+        end="2026-11-24T01:00:00.5+01:00",
+    )
+    assert (chosen.path, chosen.products, chosen.speed) == ("a,b", ("BTC-USD",), 10.0)
+    assert chosen.start is not None
+    assert chosen.end is not None
+    assert (chosen.start, chosen.end - chosen.start) == (1_795_478_400 * 10**9, 500_000_000)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("speed", 0), ("speed", "nan"), ("speed", -1), ("start", "noon\n"), ("end", ""), ("products", "?")],
+)
+def test_wrong_argument_of_a_replay(argument: str, value: object) -> None:
+    """A wrong argument ends the replay before it starts, with one line that has its name and value."""
+    line = refused(replay, {}, **{argument: value})
+    assert line.startswith(f"{argument}: ") and repr(str(value)) in line
 
 
 @pytest.mark.parametrize(
@@ -194,9 +221,9 @@ def test_arguments_of_a_factory() -> None:
     """Each setting is an argument, the first of which may stand without its name."""
     chosen = factory("today", min_spread=0.5)
     assert (chosen.path, chosen.min_spread) == ("today", 0.5)
-    line = refused(factory, products="BTC-EUR")
+    line = refused(factory, refresh="5")
     assert line.startswith(
-        "factory: got an unexpected keyword argument 'products'; it takes path, min_spread,"
+        "factory: got an unexpected keyword argument 'refresh'; it takes path, min_spread,"
     )
     assert refused(factory, *range(99)).startswith("factory: too many positional arguments; it takes path, ")
 
