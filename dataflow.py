@@ -4,8 +4,7 @@
                    ▲                               │
                    └────────── resync ◀── books that stay crossed
 
-Run it live by `python -m bytewax.run dataflow:flow`, or on recordings by
-`python -m bytewax.run "dataflow:replay('tests/recordings')"`.
+Run it by `python -m bytewax.run dataflow:flow`, on recordings by `python -m bytewax.run dataflow:replay`.
 """
 
 import logging
@@ -104,9 +103,8 @@ def live(chosen: LiveSettings) -> Dataflow:
 def live_books(dataflow: Dataflow, chosen: LiveSettings) -> Summaries:
     """The summaries of the exchange's feed, on a dataflow of one's own, whose run is as that of `live`.
 
-    Each message of a product gives one; it is None where the book has none, or the message says nothing of
-    it. stdout is the caller's. The steps are called `input`, `orderbook`, `wrong`, `resync`, and where there
-    are rows `rows`, `summaries`, `files`, `kafka`.
+    Each message of a product gives one; None where the book has none, or the message says nothing of it.
+    stdout is the caller's. The steps' names are in README.md.
     """
     return _live_books(dataflow, chosen, prints=False)
 
@@ -153,12 +151,7 @@ def _replayed_books(dataflow: Dataflow, chosen: ReplaySettings, prints: bool) ->
     shutdown = Shutdown(resumable=True)
     try:
         source = RecordingSource(
-            chosen.path,
-            shutdown,
-            products=chosen.products,
-            speed=chosen.speed,
-            start=chosen.start,
-            end=chosen.end,
+            chosen.path, shutdown, chosen.products, chosen.speed, chosen.start, chosen.end
         )
     except ValueError as error:
         raise SystemExit(f"replay: {error}") from None
@@ -169,7 +162,7 @@ def _replayed_books(dataflow: Dataflow, chosen: ReplaySettings, prints: bool) ->
     books = _books(messages, chosen, metrics, sinks)
     if lines:
         _print(books, chosen, lines)
-    run.start(shutdown, metrics, lines, lambda: _report(source, lines, shutdown))
+    run.start(shutdown, metrics, lines, lambda: _report(source, lines, shutdown), progress=source.progress)
     return books
 
 

@@ -1,8 +1,10 @@
 """Process of a run: signals, stdout, log and metrics, where the engine's command has it run a dataflow."""
 
 import gc
+import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 from prometheus_client import REGISTRY
@@ -10,8 +12,11 @@ from prometheus_client import REGISTRY
 from orderbook import settings
 from orderbook.metrics import Metrics
 from orderbook.output.lines import LineSink
+from orderbook.output.log import LogHandler
 from orderbook.output.log import start as start_log
 from orderbook.shutdown import Shutdown
+
+PROGRESS_INTERVAL = 1.0  # seconds
 
 
 def start(
@@ -20,19 +25,32 @@ def start(
     lines: LineSink | None = None,
     at_exit: Callable[[], object] = lambda: None,
     background: Callable[[], object] = lambda: None,
+    progress: Callable[[], str | None] = lambda: None,
 ) -> None:
     """Make the process the run's own where it is the engine's command; elsewhere it belongs to others.
 
-    Without `lines` stdout is left as it is, for whoever writes there.
+    Without `lines` stdout is left as it is, for whoever writes there. How far the run is, as `progress` tells
+    it, is shown below the log where stderr is a terminal and stdout is none: lines there would tear it.
     """
     main = sys.modules["__main__"].__spec__
     if main is None or main.name not in ("bytewax.run", "bytewax.testing"):
         return
     settings.check_engine()
+    shows = bool(sys.stderr and sys.stderr.isatty() and not (sys.stdout and sys.stdout.isatty()))
     if lines:
         lines.claim_stdout()
     shutdown.install(at_exit)
     start_log()  # has a thread, which must leave signals to the one of the shutdown
     REGISTRY.register(metrics)
     threading.Thread(target=background, daemon=True).start()
+    if shows:
+        threading.Thread(target=_show, args=[progress], daemon=True).start()
     gc.freeze()  # the program itself is never garbage: a full collection need not look at it again
+
+
+def _show(progress: Callable[[], str | None]) -> None:
+    handlers = [handler for handler in logging.root.handlers if isinstance(handler, LogHandler)]
+    while True:
+        time.sleep(PROGRESS_INTERVAL)
+        if text := progress():
+            handlers[0].show(text)

@@ -11,6 +11,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 CAPACITY = 5_000  # records that wait for the reader of stderr
+_CLEAR = "\r\x1b[K"  # the terminal's line
 FLUSH_TIMEOUT = 0.2  # seconds that an exit waits for a reader that takes nothing; thrice for others
 
 
@@ -19,6 +20,13 @@ def start() -> None:
     logging.root.setLevel(logging.INFO)
     logging.captureWarnings(True)
     logging.root.addHandler(logging.NullHandler() if sys.stderr is None else LogHandler(sys.stderr.fileno()))
+
+
+class Progress(logging.LogRecord):
+    """A text that stands below the log on a terminal, until the next one takes its place."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(log.name, logging.INFO, __file__, 0, text, None, None)
 
 
 class LogHandler(QueueHandler):
@@ -34,6 +42,7 @@ class LogHandler(QueueHandler):
         super().__init__(queue.Queue(capacity))
         self.setFormatter(logging.Formatter(FORMAT))
         self.dropped = 0
+        self.shows = False  # whether a text stands below the log
         self.listener = LogListener(self, descriptor)
         self.listener.start()
 
@@ -44,8 +53,15 @@ class LogHandler(QueueHandler):
         except queue.Full:
             self.dropped += 1
 
+    def show(self, text: str) -> None:
+        """Have a text stand below the log, in the place of the last one."""
+        self.enqueue(Progress(text))
+        self.shows = bool(text)
+
     def flush(self) -> None:
         """Wait until all is written, though not for a reader that takes nothing: an exit must not hang."""
+        if self.shows:
+            self.show("")
         with self.queue.all_tasks_done:
             for _ in range(3):
                 left = self.queue.unfinished_tasks
@@ -67,19 +83,26 @@ class LogListener(QueueListener):
         self._handler = handler
         self._descriptor = descriptor
         self._logged = 0  # of the dropped records
+        self._shown = ""  # below the log
 
     def handle(self, record: logging.LogRecord) -> None:
         """Write a record; the handler has formatted it."""
-        self._write(record.msg)
+        if isinstance(record, Progress):
+            self._write(f"{_CLEAR}{record.msg}")
+            self._shown = record.msg
+            return
+        self._write(f"{_CLEAR}{record.msg}\n{self._shown}" if self._shown else f"{record.msg}\n")
         if (dropped := self._handler.dropped) > self._logged and self._handler.queue.empty():
             text = "%d lines of the log were dropped, since stderr was not read"
             arguments = (dropped - self._logged,)
             late = log.makeRecord(log.name, logging.WARNING, __file__, 0, text, arguments, None)
-            self._write(self._handler.format(late))  # not through the queue: an exit may hold its handler
+            self._write(
+                f"{self._handler.format(late)}\n"
+            )  # not through the queue: an exit may hold its handler
             self._logged = dropped
 
     def _write(self, text: str) -> None:
-        data = f"{text}\n".encode(errors="backslashreplace")
+        data = text.encode(errors="backslashreplace")
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]

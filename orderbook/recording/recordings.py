@@ -220,12 +220,11 @@ class Recordings:
 
 def _difference(left: tuple[object, ...], what: tuple[object, ...]) -> str:
     """In what a replay that was left differs from another, and how."""
-    for kind, then, now in zip(("recordings", "products", "start"), left, what, strict=True):
-        if then != now:
-            break
+    kinds = zip(("recordings", "products", "start"), left, what, strict=True)
+    kind, then, now = next((kind, then, now) for kind, then, now in kinds if then != now)
     if isinstance(then, tuple) and isinstance(now, tuple):
-        then, now = ([name for name in its if name not in other] for its, other in ((then, now), (now, then)))
-        then, now = then[:3], now[:3]
+        before = set(then)
+        then, now = [name for name in then if name not in now][:3], [n for n in now if n not in before][:3]
     return f"{kind} ({printable(then)}, not {printable(now)})"
 
 

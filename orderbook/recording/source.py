@@ -33,7 +33,6 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], State]):
         self,
         paths: str,
         shutdown: Shutdown,
-        *,
         products: Collection[str] | None = None,
         speed: float | None = None,
         start: int | None = None,

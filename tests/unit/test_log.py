@@ -106,3 +106,20 @@ def test_reader_that_went_away() -> None:
         for _ in range(100):
             logger.error("lost")
         handler.flush()
+
+
+def test_progress_stands_below_the_log() -> None:
+    """A progress text is cleared before each line of the log, drawn anew behind it, and gone at the end."""
+    pipe = Pipe()
+    with logging_to(pipe, 10) as (logger, handler):
+        handler.show("10 %")
+        logger.error("one")
+        handler.show("20 %")
+        handler.flush()
+        logger.error("two")
+        handler.flush()
+        written = os.read(pipe.reader, 10**6).decode()
+    clear = "\r\x1b[K"
+    times = re.compile(r"\d{4}-\S+ \S+ ")
+    shown = f"{clear}10 %{clear}ERROR one\n10 %{clear}20 %{clear}ERROR two\n"
+    assert times.sub("", written) == shown
