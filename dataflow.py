@@ -190,8 +190,8 @@ def _print(books: Summaries, chosen: OutputSettings, lines: LineSink) -> None:
 def _report(source: RecordingSource, lines: LineSink | None, shutdown: Shutdown) -> None:
     """Log what was replayed; a recording without a snapshot has no book, so its replay has failed."""
     log.info("replayed %s%s", source.report(), f", {lines.lines} lines" if lines else "")
-    if products := source.without_snapshots():
-        log.error("no snapshot of %s, so no book and no line", ", ".join(products))
+    if failure := source.failure():
+        log.error("%s", failure)
         shutdown.request(1)
 
 

@@ -41,7 +41,7 @@ class Product:
         self.frames += 1
         self.snapshots += isinstance(message, Snapshot)
         self.updates += isinstance(message, L2Update)
-        self.trades += isinstance(message, Trade)
+        self.trades += type(message) is Trade  # not the last one before a subscription
         time = both_times(message.time, message.local_timestamp)[1]
         if time is not None:
             self.first = time if self.first is None else min(self.first, time)

@@ -80,19 +80,24 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], State]):
             text += f" and those of {len(left) - 4} more files" if len(left) > 4 else ""
         return printable(text)
 
-    def without_snapshots(self) -> list[str]:
-        """The products of which no snapshot came, where none of any other product came either.
+    def failure(self) -> str | None:
+        """Why a replay that came to its end has failed: it had nothing between start and end, or no book.
 
-        Of chosen products each needs one. Where a replay is resumed, the snapshots were before.
+        That is where no snapshot came of any product, or none of a chosen one. Where a replay is resumed,
+        all that may have been before.
         """
         if self._part is None:
-            return []
+            return None
         recordings = self._part.recordings
         if recordings.resumed or not recordings.ended:
-            return []
-        if self._products is not None:
-            return sorted(set(self._products) - recordings.synced)
-        return [] if recordings.synced else sorted(recordings.products)
+            return None
+        bare = recordings.products if self._products is None else set(self._products)
+        missing = sorted(bare - recordings.synced)
+        if missing and (self._products is not None or not recordings.synced):
+            return f"no snapshot of {', '.join(missing)}, so no book and no line"
+        if not recordings.given and (self._start is not None or self._end is not None):
+            return "nothing was recorded between start and end"
+        return None
 
 
 class RecordingPartition(StatefulSourcePartition[tuple[str, Message], State]):

@@ -332,7 +332,8 @@ def test_recording_without_snapshot(
     path = write(tmp_path / "a.jsonl", text(frames))
     source = RecordingSource(str(path), Shutdown())
     rest(build(source, place(path, len(text(frames[:1])), 1) if resumed else None))
-    assert source.without_snapshots() == products
+    expected = f"no snapshot of {', '.join(products)}, so no book and no line"
+    assert source.failure() == (expected if products else None)
 
 
 @pytest.mark.parametrize("change", ["files", "products", "start"])
@@ -358,7 +359,18 @@ def test_chosen_product_that_is_in_no_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", text(FRAMES))
     source = RecordingSource(str(path), Shutdown(), products=["BTC-USD", "ETH-USD"])
     rest(build(source))
-    assert source.without_snapshots() == ["ETH-USD"]
+    assert source.failure() == "no snapshot of ETH-USD, so no book and no line"
+
+
+def test_nothing_between_start_and_end(tmp_path: Path) -> None:
+    """A replay that begins behind the last line, or ends before the first one, has failed."""
+    path = write(tmp_path / "a.jsonl", text(FRAMES))
+    source = RecordingSource(str(path), Shutdown(), start=ARRIVAL + 1)
+    assert rest(build(source)) == []
+    assert source.failure() == "nothing was recorded between start and end"
+    early = RecordingSource(str(path), Shutdown(), end=ARRIVAL)
+    assert rest(build(early)) == []
+    assert early.failure() == "nothing was recorded between start and end"
 
 
 def test_end_before_the_start_is_an_error(tmp_path: Path) -> None:
