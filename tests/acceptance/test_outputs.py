@@ -29,23 +29,9 @@ LEVELS = [
     for what in ("price", "amount")
 ]
 SIGNALS = [
-    "mid",
-    "spread",
-    "spread_bps",
-    "weighted_mid",
-    "imbalance_1",
-    "imbalance_5",
-    "imbalance_25",
-    "bid_depth_10bps",
-    "ask_depth_10bps",
-    "bid_depth_50bps",
-    "ask_depth_50bps",
-    "bid_depth_100bps",
-    "ask_depth_100bps",
-    "buy_slippage_bps_10000",
-    "sell_slippage_bps_10000",
-    "buy_slippage_bps_100000",
-    "sell_slippage_bps_100000",
+    *("mid", "spread", "spread_bps", "weighted_mid", "imbalance_1", "imbalance_5", "imbalance_25"),
+    *(f"{side}_depth_{bps}bps" for bps in (10, 50, 100) for side in ("bid", "ask")),
+    *(f"{side}_slippage_bps_{amount}" for amount in (10_000, 100_000) for side in ("buy", "sell")),
     "ofi",
 ]
 OWN_TYPES: dict[str, dict[str, str]] = {
@@ -190,7 +176,7 @@ def test_csv(connection: duckdb.DuckDBPyConnection, csv: Path, naive: Counts, da
         path = csv / f"coinbase_{dataset}_{DAY}_{product}.csv.gz"
         frame = polars.read_csv(path, infer_schema_length=None)
         assert (frame.columns, frame.height) == (columns, naive[dataset, product])
-        assert (frame["timestamp"].dtype, frame["local_timestamp"].dtype) == (polars.Int64, polars.Int64)
+        assert all(frame[name].dtype == polars.Int64() for name in TIMES)
         found = connection.sql(f"from read_csv('{path}')")
         assert found.columns == columns and len(found) == naive[dataset, product]
         assert list(map(str, found.types[2:4])) == ["BIGINT", "BIGINT"]
