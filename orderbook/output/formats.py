@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Literal, Protocol
 
 from orderbook.output.datasets import COMMON, EXCHANGE, Column, Kind, Value
@@ -52,9 +51,10 @@ class Parquet:
 
     name: FormatName = "parquet"
 
-    def __init__(self, load: Callable[[str], ModuleType] = importlib.import_module) -> None:
+    def __init__(self) -> None:
         try:
-            self._arrow, self._parquet = load("pyarrow"), load("pyarrow.parquet")
+            self._arrow = importlib.import_module("pyarrow")
+            self._parquet = importlib.import_module("pyarrow.parquet")
         except ImportError:
             raise SystemExit(
                 f"Parquet files need a package that is not here: pip install {PYARROW}"

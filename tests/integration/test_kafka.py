@@ -1,7 +1,5 @@
 """Kafka as an output, against a broker that is killed, hangs, or refuses."""
 
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -14,7 +12,6 @@ from orderbook.output.kafka import KafkaSink
 from orderbook.output.publisher import CLOSE_TIMEOUT, MESSAGES, Publisher
 from orderbook.shutdown import Shutdown
 from tests.support.broker import Broker, Received
-from tests.support.processes import ROOT
 from tests.support.waiting import DEADLINE, wait_until
 
 DATASETS = ("quotes", "trades", "incremental_book_L2")
@@ -172,18 +169,3 @@ def test_fatal_error(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     assert publisher.failed == {"quotes": 5}
     assert numbers(broker.read(["orderbook.quotes"], 5)) == [5, 6, 7, 8, 9]
     assert "authorization failed" in warnings(caplog)[0]
-
-
-def test_package_that_is_missing() -> None:
-    """Without confluent-kafka servers can be checked; a sink ends the run with a line of what to install."""
-    program = """
-import sys
-sys.modules["confluent_kafka"] = None  # as if it were not installed
-from orderbook.output.kafka import KafkaSink, servers
-from orderbook.shutdown import Shutdown
-KafkaSink(servers("localhost:9092"), Shutdown(), waits=False)
-"""
-    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=DEADLINE)
-    [line] = ended.stderr.decode().splitlines()
-    assert ended.returncode == 1
-    assert line.startswith("Kafka: ") and line.endswith(": pip install confluent-kafka==2.16.1")

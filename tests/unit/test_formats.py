@@ -5,7 +5,6 @@ import gzip
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from types import ModuleType
 
 import duckdb
 import polars
@@ -17,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orderbook.output.datasets import COMMON, dataset
-from orderbook.output.formats import Format, FormatName, Parquet, format_of
+from orderbook.output.formats import Format, FormatName, format_of
 from orderbook.output.spool import Spool, SpoolFolder
 from orderbook.output.spooler import Limits
 from tests.support.rows import MIDNIGHT, files, lines, rows, spooler, spools, trades, write
@@ -73,16 +72,6 @@ def test_parquet_read_by_others(tmp_path: Path) -> None:
     assert [tuple(row) for row in frame.select(names).collect().rows()] == list(QUOTES.values)
     table = pyarrow.dataset.dataset(tmp_path, partitioning="hive").to_table()
     assert table.column("bid_price").to_pylist() == [100.0, 99.0]
-
-
-def test_without_pyarrow() -> None:
-    """Parquet without pyarrow ends the run with one line that says what to install."""
-
-    def load(name: str) -> ModuleType:
-        raise ModuleNotFoundError(name)
-
-    with pytest.raises(SystemExit, match=r"^Parquet files need a package .*: pip install pyarrow==26\.0\.1$"):
-        Parquet(load)
 
 
 def test_csv_columns(tmp_path: Path) -> None:
