@@ -7,6 +7,7 @@
 While no broker answers, librdkafka keeps what it has, and all that is newer waits in the queue of rows.
 """
 
+import atexit
 import logging
 import threading
 import time
@@ -83,6 +84,7 @@ class Publisher:
             self._users += 1
             if self._users == 1:
                 threading.Thread(target=self._run, name="kafka", daemon=True).start()
+                atexit.register(self._close)
 
     def close(self) -> None:
         """One worker is done; the last one waits for what is not delivered yet, within bounds."""
@@ -90,6 +92,10 @@ class Publisher:
             self._users -= 1
             if self._users:
                 return
+        self._close()
+
+    def _close(self) -> None:
+        atexit.unregister(self._close)  # an engine that an error has ended closes nothing
         self._progress = time.monotonic()
         self._closing.set()
         if not self._closed.wait(None if self._waits else CLOSE_TIMEOUT + 0.3):

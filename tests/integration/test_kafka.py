@@ -1,5 +1,7 @@
 """Kafka as an output, against a broker that is killed, hangs, or refuses."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -12,6 +14,7 @@ from orderbook.output.kafka import KafkaSink
 from orderbook.output.publisher import CLOSE_TIMEOUT, MESSAGES, Publisher
 from orderbook.shutdown import Shutdown
 from tests.support.broker import Broker, Received
+from tests.support.processes import ROOT
 from tests.support.waiting import DEADLINE, wait_until
 
 DATASETS = ("quotes", "trades", "incremental_book_L2")
@@ -169,3 +172,22 @@ def test_fatal_error(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     assert publisher.failed == {"quotes": 5}
     assert numbers(broker.read(["orderbook.quotes"], 5)) == [5, 6, 7, 8, 9]
     assert "authorization failed" in warnings(caplog)[0]
+
+
+UNCLOSED = """
+import sys
+from orderbook.output.datasets import Rows, dataset
+from orderbook.output.kafka import KafkaSink
+from orderbook.shutdown import Shutdown
+
+rows = Rows(dataset("quotes"), "BTC-USD", 1, 1, [(1.0, 2.0, float(n), 4.0) for n in range(10)])
+KafkaSink(sys.argv[1], Shutdown(), waits=True).build("kafka", 0, 1).write_batch([rows])
+"""
+
+
+def test_exit_that_closes_nothing(broker: Broker) -> None:
+    """A process whose engine closes nothing, as after an error, delivers its rows before it exits."""
+    broker.start()
+    program = [sys.executable, "-c", UNCLOSED, broker.servers]
+    assert subprocess.run(program, cwd=ROOT, timeout=DEADLINE).returncode == 0
+    assert numbers(broker.read(["orderbook.quotes"], 10)) == list(range(10))
