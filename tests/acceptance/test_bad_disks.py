@@ -24,7 +24,7 @@ READ = {"parquet": "read_parquet('{}/dataset=quotes/**/*.parquet')", "csv": "rea
 
 @pytest.fixture
 def exchange() -> Iterator[Exchange]:
-    with Exchange(PAIR, rate=60, levels=1_000) as exchange:
+    with Exchange(PAIR, rate=30, levels=1_000) as exchange:
         yield exchange
 
 
