@@ -46,6 +46,7 @@ class Feed:
         while not self.session.ended:
             await asyncio.sleep(self.session.idle_for(asyncio.get_running_loop().time()))
             delay, connection, renewal = 0.0, None, None
+            latest = 0  # arrival of what was handed on last
             try:
                 websocket = await open_websocket(policy, open_timeout)
                 open_timeout = policy.open_timeout
@@ -61,6 +62,7 @@ class Feed:
                     else:
                         if message is None:
                             break
+                        latest = message[0].local_timestamp or 0
                         yield message
                         if not renewal.is_complete(message[0]):
                             continue
@@ -68,9 +70,12 @@ class Feed:
                     connection, messages = await self._take_over(renewal, connection)
                     renewal = Renewal(self.session, policy)
                     while old.breaks:
-                        yield next_break(old)
+                        message = next_break(old)
+                        latest = message[0].local_timestamp or 0
+                        yield message
                     self.repeats = True
-                    for message in messages:
+                    for message in messages:  # kept until now, so what came meanwhile was before them
+                        message[0].local_timestamp = max(latest, message[0].local_timestamp or 0)
                         yield message
                     self.repeats = False
             except FeedError as error:

@@ -62,6 +62,12 @@ async def renewed(*products: str) -> AsyncIterator[tuple[ServerConnection, Recei
             yield script.sockets[0], client
 
 
+def assert_in_order(client: Receiver) -> None:
+    """No arrival goes back, though what the new connection brings was kept for a while."""
+    arrivals = [message.local_timestamp or 0 for message in client.messages]
+    assert arrivals == sorted(arrivals)
+
+
 def test_trade_is_no_progress_of_the_book() -> None:
     """The old connection goes on until it has brought the update that the new snapshot contains.
 
@@ -75,6 +81,7 @@ def test_trade_is_no_progress_of_the_book() -> None:
             await old.send(frame("l2update", "A-USD", 5, changes=[["sell", "2", "3"]]))
             await until(lambda: len(client.messages) == 4)
             assert [type(message) for message in client.messages] == [Snapshot, Trade, L2Update, Snapshot]
+            assert_in_order(client)
 
     asyncio.run(scenario())
 
@@ -93,5 +100,6 @@ def test_break_of_the_old_connection() -> None:
             told = [(type(message), message.product_id) for message in client.messages]
             snapshots = [(Snapshot, "A-USD"), (Snapshot, "B-USD")]
             assert told == [*snapshots, (Status, "B-USD"), *snapshots]
+            assert_in_order(client)
 
     asyncio.run(scenario())
