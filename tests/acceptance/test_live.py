@@ -251,7 +251,7 @@ def assert_resyncs_are_logged(stderr: str) -> None:
         ("flow", {"ORDERBOOK_FEED": "wss://localhost"}, "'ORDERBOOK_FEED' is not a setting; the nearest .+"),
         ("live(product='BTC-USD')", {}, "live: got an unexpected keyword argument 'product'; it takes .+"),
         ("replay", {"ORDERBOOK_MIN_SPREAD": "25"}, "ORDERBOOK_MIN_SPREAD: '25' is not a finite number .+"),
-        ("replay(speed=1)", {}, "replay: got an unexpected keyword argument 'speed'; it takes path, .+"),
+        ("replay(pace=1)", {}, "replay: got an unexpected keyword argument 'pace'; it takes path, .+"),
     ],
 )
 def test_wrong_setting(flow: str, env: dict[str, str], line: str) -> None:
