@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot, Status, Trade, both_times
+from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot, Status, Trade, arrival
 from orderbook.printable import printable
+from orderbook.recording.breaks import STOPPED_AFTER
 from orderbook.recording.line import MAX_LINE, decode_line
 from orderbook.recording.paths import files_at
 from orderbook.recording.reader import Reader
@@ -32,6 +33,8 @@ class Product:
     updates: int = 0
     trades: int = 0
     gaps: Counter[str] = field(default_factory=Counter)  # by their reasons
+    missing_trades: int = 0
+    last_trade: int | None = None
 
     def add(self, message: Message) -> None:
         """Count a message; without an arrival it goes by the exchange's time."""
@@ -41,11 +44,22 @@ class Product:
         self.frames += 1
         self.snapshots += isinstance(message, Snapshot)
         self.updates += isinstance(message, L2Update)
-        self.trades += type(message) is Trade  # not the last one before a subscription
-        time = both_times(message.time, message.local_timestamp)[1]
+        if isinstance(message, Trade):
+            self._add_trade(message)
+        time = arrival(message)
         if time is not None:
+            if self.last is not None and time - self.last > STOPPED_AFTER:
+                self.gaps["gap: no message for more than a minute"] += 1
             self.first = time if self.first is None else min(self.first, time)
             self.last = time if self.last is None else max(self.last, time)
+
+    def _add_trade(self, trade: Trade) -> None:
+        """Count it, unless it is the last before a subscription; holes of ids are missing trades."""
+        is_new = type(trade) is Trade
+        self.trades += is_new
+        if self.last_trade is not None:
+            self.missing_trades += max(0, trade.trade_id - self.last_trade - is_new)
+        self.last_trade = max(trade.trade_id, self.last_trade or 0)
 
 
 def contents(files: Iterable[Path], products: dict[str, Product]) -> Iterator[str]:
@@ -90,6 +104,8 @@ def table(products: dict[str, Product]) -> Iterator[str]:
         yield _row(printable(name), _time(its.first), _time(its.last), *(f"{count:,}" for count in counts))
         for reason, count in its.gaps.most_common():
             yield f"    {count} × {printable(reason)}"
+        if its.missing_trades:
+            yield f"    {its.missing_trades} trades are missing, by their ids"
 
 
 def _row(product: str, first: str, last: str, *counts: str) -> str:
@@ -110,7 +126,7 @@ def main() -> None:
     if len(sys.argv) < 2:
         sys.exit(f"usage: {sys.executable} -m orderbook.info PATH...")
     try:
-        files = list(dict.fromkeys(file for path in sys.argv[1:] for file in files_at(path)))
+        files = files_at(sys.argv[1:])
     except ValueError as error:
         sys.exit(f"info: {error}")
     logging.disable()  # what the reader logs is printed

@@ -25,7 +25,7 @@ def start(
     lines: LineSink | None = None,
     at_exit: Callable[[], object] = lambda: None,
     background: Callable[[], object] = lambda: None,
-    progress: Callable[[], str | None] = lambda: None,
+    progress: Callable[[], str | None] | None = None,
 ) -> None:
     """Make the process the run's own where it is the engine's command; elsewhere it belongs to others.
 
@@ -43,7 +43,7 @@ def start(
     start_log()  # has a thread, which must leave signals to the one of the shutdown
     REGISTRY.register(metrics)
     threading.Thread(target=background, daemon=True).start()
-    if shows:
+    if progress and shows:
         threading.Thread(target=_show, args=[progress], daemon=True).start()
     gc.freeze()  # the program itself is never garbage: a full collection need not look at it again
 

@@ -13,6 +13,7 @@ from orderbook.output.datasets import AMOUNTS, DEPTHS, IMBALANCES, Dataset, Rows
 
 # Nanoseconds; a message that is farther behind is of a clock that was set back.
 SET_BACK = int(REPEATED * 1e9)
+SECOND = 10**9
 
 
 class EachInterval:
@@ -54,7 +55,7 @@ class BookSnapshots(EachInterval):
     """A row each interval in which the best levels have changed.
 
     The intervals of all products end at once, and to make 400 rows then would hold up the dataflow for 15 ms.
-    So the levels are only held there; the row follows by half an interval at most, some products sooner.
+    So the levels are only held there; the row follows within half a second, each product in its turn.
     """
 
     _last: tuple[Value, ...] = ()
@@ -66,22 +67,29 @@ class BookSnapshots(EachInterval):
         return ()
 
     def due(self, message: Message, book: OrderBookState | None) -> Sequence[Rows]:
-        rows, ended = self._release(message), self._ends
-        if (summary := self._end(message, book)) and book and ended is not None:
+        ended = self._ends
+        summary = self._end(message, book)
+        rows = self._release(message) if self._ends != ended or self._is_due(message) else []
+        if summary and book and ended is not None:
             due = ended + delay(message.product_id, self._dataset.interval)
             self._held = _Held(due, summary, book.hold(self._dataset.levels))
-            rows += self._release(message)
+            rows += self._release(message) if self._is_due(message) else []
         return rows
 
-    def _release(self, message: Message) -> list[Rows]:
-        """The row that is held, where it is due, or its book may be over."""
+    def _is_due(self, message: Message) -> bool:
+        """Whether a row is held that is due by this message, or before which its book may be over."""
         if (held := self._held) is None:
+            return False
+        if type(message) is Status or type(message) is Snapshot:
+            return True
+        at = arrival(message)
+        return at is not None and not held.due - self._dataset.interval - SET_BACK <= at < held.due
+
+    def _release(self, message: Message) -> list[Rows]:
+        """The row that is held, if the best levels have changed."""
+        held, self._held = self._held, None
+        if held is None:
             return []
-        if type(message) is not Status and type(message) is not Snapshot:
-            at = arrival(message)
-            if at is None or held.due - self._dataset.interval - SET_BACK <= at < held.due:
-                return []
-        self._held = None
         levels = self._dataset.levels
         bids, asks = (side + [(None, None)] * (levels - len(side)) for side in held.depth())
         values = tuple(chain.from_iterable(map(operator.add, asks, bids)))
@@ -140,8 +148,8 @@ class Signals(EachInterval):
 
 
 def delay(product_id: str, interval: int) -> int:
-    """How long after the end of an interval a product's book snapshot is made, up to half of the interval.
+    """How long after the end of an interval a product's book snapshot is made: half of it, or 0.5 s, at most.
 
     Products take sixteen turns, by their names, so that a replay does as the live run did.
     """
-    return interval * (crc32(product_id.encode()) % 16) // 32
+    return min(interval, SECOND) * (crc32(product_id.encode()) % 16) // 32

@@ -96,9 +96,8 @@ class LogListener(QueueListener):
             text = "%d lines of the log were dropped, since stderr was not read"
             arguments = (dropped - self._logged,)
             late = log.makeRecord(log.name, logging.WARNING, __file__, 0, text, arguments, None)
-            self._write(
-                f"{self._handler.format(late)}\n"
-            )  # not through the queue: an exit may hold its handler
+            # Not through the queue: an exit may hold its handler.
+            self._write(f"{self._handler.format(late)}\n")
             self._logged = dropped
 
     def _write(self, text: str) -> None:

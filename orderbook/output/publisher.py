@@ -84,7 +84,7 @@ class Publisher:
             self._users += 1
             if self._users == 1:
                 threading.Thread(target=self._run, name="kafka", daemon=True).start()
-                atexit.register(self._close)
+                atexit.register(self._abandon)
 
     def close(self) -> None:
         """One worker is done; the last one waits for what is not delivered yet, within bounds."""
@@ -94,8 +94,13 @@ class Publisher:
                 return
         self._close()
 
+    def _abandon(self) -> None:
+        """At the interpreter's exit: an engine that an error has ended closes nothing."""
+        self._shutdown.request(1)  # a replay waits for no broker then
+        self._close()
+
     def _close(self) -> None:
-        atexit.unregister(self._close)  # an engine that an error has ended closes nothing
+        atexit.unregister(self._abandon)
         self._progress = time.monotonic()
         self._closing.set()
         if not self._closed.wait(None if self._waits else CLOSE_TIMEOUT + 0.3):

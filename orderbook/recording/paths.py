@@ -7,14 +7,18 @@ from pathlib import Path
 SUFFIXES = (".jsonl", ".jsonl.gz")
 
 
-def files_at(paths: str) -> list[Path]:
-    """The recordings at paths, separated by commas: files and folders of them, in this order, each file once.
+def files_at(paths: str | Sequence[str]) -> list[Path]:
+    """The recordings at paths, files and folders of them, in this order, each file once.
 
-    Those of a folder are sorted by name. A path that exists as it stands is one, whatever commas it has.
-    Raises `ValueError` where there is nothing to read at one of them.
+    Those of a folder are sorted by name. A text is of several paths, separated by commas, unless it is the
+    path of something as it stands. Raises `ValueError` where there is nothing to read at one of them.
     """
     found: dict[tuple[int, int], Path] = {}
-    for path in [paths] if os.path.exists(paths) else map(str.strip, paths.split(",")):
+    if isinstance(paths, str):
+        paths = [paths] if os.path.exists(paths) else [path.strip() for path in paths.split(",")]
+    for path in paths:
+        if not path:
+            raise ValueError("a path is empty")
         root = Path(path)
         try:
             files = sorted(root.iterdir()) if root.is_dir() else [root]

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_BYTES = 2**23  # in which the first time is looked for: some large snapshots may have none
 _LOOK_CHUNK = 4_096
+_HOUR = 3_600 * 10**9  # nanoseconds
 
 
 class Place(NamedTuple):
@@ -55,6 +56,7 @@ class Reader:
         self._reading: gzip.GzipFile | _File | None = None
         self._tail: list[bytes] = []  # the beginning of a line, in pieces
         self._exhausted = False
+        self._has_warned = False
 
     @property
     def place(self) -> Place:
@@ -98,6 +100,9 @@ class Reader:
             times = times_of_lines(self.lines)
             self.times = [latest := time if time and time > latest else latest for time in times]
             self.known_until = latest
+            if times and latest - (times[-1] or latest) > _HOUR and not self._has_warned:
+                self._has_warned = True
+                log.warning("%s: a time in it is wrong, those behind it are hours earlier", self.name)
         if self.ended:
             self.known_until = math.inf
 

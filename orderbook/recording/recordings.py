@@ -8,17 +8,21 @@ import re
 import zlib
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from orderbook.book import OrderBookState
-from orderbook.coinbase.messages import BadFrame, L2Update, Level, Message, Snapshot
+from orderbook.coinbase.messages import BadFrame, L2Update, Level, Message, Snapshot, Status
 from orderbook.printable import printable
+from orderbook.recording.breaks import Breaks
 from orderbook.recording.line import MAX_LINE, decode_line
 from orderbook.recording.paths import names_of
 from orderbook.recording.reader import Place, Reader
 
 BATCH_BYTES = 65_536  # some 100 updates: past that the engine's cost a message falls no further
 HELD_BYTES = 2**25  # of lines of all files that wait for those of others, or 8,192 of each
+
+MAX_TIME = 2**64  # nanoseconds; no line has a later time
 
 _UNREADABLE = (BadFrame, OSError, zlib.error)
 _PRODUCT = re.compile(rb'"product_id"\s*:\s*"([^"\\]*)"')
@@ -32,9 +36,10 @@ class Recordings:
     """The messages of files as one stream, of some products or of all, from `start` until before `end`.
 
     The times are arrivals, in nanoseconds since 1970. What came before `start` is read, for the books: in
-    its place each live book comes as a snapshot that arrives at `start`. A product may be in several files
-    one after another, not in two at the same time, since their changes would mix in its book. Without
-    `timed` a single file is read as it stands, which is faster, and `next_time` says nothing of it.
+    its place each book that is live at `start` comes as a snapshot that arrives then. A product may be in
+    several files one after another, not in two at the same time, since their changes would mix in its book;
+    where the next file begins with a snapshot, a `gap` comes first. Without `timed` a single file is read as
+    it stands, which is faster, and `next_time` says nothing of it.
     """
 
     def __init__(
@@ -62,15 +67,16 @@ class Recordings:
         self.readers = [
             Reader(file, Place(*place), self._timed) for file, place in zip(files, places, strict=False)
         ]
-        self._known: list[
-            float
-        ] = []  # until when the lines of each file are known; empty before the first read
+        # Until when the lines of each file are known; empty before the first read.
+        self._known: list[float] = []
         self._held: set[int] = set()  # the files of which lines were read that are later
         self._wanted = None if products is None else frozenset(products)
         self._wanted_bytes = frozenset(product.encode() for product in products or ())
         self._start, self._end = start or 0, math.inf if end is None else end - 1
+        self._bounded = start is not None or end is not None
         self._file_of: dict[str, int] = {}  # where the last message of each product was
         self._files_of: set[tuple[str, int]] = set()
+        self._breaks = Breaks()
         self._books: dict[str, tuple[OrderBookState, str | None]] = {}
 
     @property
@@ -91,12 +97,29 @@ class Recordings:
     def next_time(self) -> float:
         """When what comes next arrived, at the earliest; infinite behind the last line."""
         held = (self.readers[number].times[0] for number in self._held)
-        return min(*held, *self._known, math.inf, math.inf) if self._known else 0
+        return min(*held, *self._known, math.inf) if self._known else 0
 
     @property
     def ended(self) -> bool:
         """Whether there is nothing more to come before the end."""
-        return (self.wrong is None and self.next_time > self._end) or self.next_time == math.inf
+        return self.wrong is None and self.next_time > min(self._end, MAX_TIME)
+
+    @property
+    def failure(self) -> str | None:
+        """Why what came to its end is no replay: there was nothing between start and end, or no book.
+
+        That is where no snapshot came of any product, or none of a chosen one. Where it was resumed, all that
+        may have been before.
+        """
+        if self.resumed or not self.ended:
+            return None
+        bare = self.products if self._wanted is None else self._wanted
+        missing = sorted(bare - self.synced)
+        if missing and (self._wanted is not None or not self.synced):
+            return f"no snapshot of {', '.join(missing)}, so no book and no line"
+        if not self.given and self._bounded:
+            return "nothing was recorded between start and end"
+        return None
 
     def read(self, until: float = math.inf) -> Messages:
         """The next messages of lines until a time, inclusive; perhaps none, though there are more.
@@ -124,7 +147,7 @@ class Recordings:
         snapshots: Messages = [
             (product_id, _snapshot(product_id, book, time, self._start))
             for product_id, (book, time) in self._books.items()
-            if book.is_live and not self.ended
+            if book.is_live and not self.ended and not self._breaks.had_stopped(product_id, self._start)
         ]
         self._books.clear()
         return snapshots
@@ -135,13 +158,14 @@ class Recordings:
         # The sort is stable, so each file's lines stay in their order.
         order = iter(range(len(lines)) if numbers[:1] == numbers[-1:] else _sorted(times))
         wanted, wanted_bytes, file_of = self._wanted, self._wanted_bytes, self._file_of
+        breaks, moved, latest = self._breaks, self._breaks.moved, self._breaks.latest
         try:
             for index in order:
                 line = lines[index]
-                if wanted is not None and (found := _PRODUCT.search(line)) and found[1] not in wanted_bytes:
-                    continue
                 if len(line) > MAX_LINE:
                     raise BadFrame(f"longer than {MAX_LINE} bytes: {line[:200]!r}")
+                if wanted is not None and (found := _PRODUCT.search(line)) and found[1] not in wanted_bytes:
+                    continue
                 message = decode_line(line)
                 if type(message) is L2Update or isinstance(message, Message):  # the second takes 0.2 µs
                     product_id = message.product_id
@@ -151,6 +175,9 @@ class Recordings:
                         self._go_on_in(numbers[index], product_id)
                     if type(message) is Snapshot:
                         self.synced.add(product_id)
+                    if (product_id in moved or type(message) is Status) and (gap := breaks.before(message)):
+                        batch.append((product_id, gap))
+                    latest[product_id] = message
                     batch.append((product_id, message))
         except BadFrame as error:
             for left in reversed([index, *order]):
@@ -210,6 +237,8 @@ class Recordings:
         if (product_id, number) in self._files_of:
             other = self.readers[self._file_of[product_id]].name
             raise BadFrame(f"{product_id} is in {other} too, at the same time")
+        if product_id in self._file_of:
+            self._breaks.moved.add(product_id)
         self._files_of.add((product_id, number))
         self._file_of[product_id] = number
 
@@ -218,14 +247,29 @@ class Recordings:
         self.wrong = f"{reader.name}:{reader.line + 1}: {printable(error)}"
 
 
+def check_span(start: int | None, end: int | None) -> None:
+    """Raise `ValueError` where nothing can be between the times."""
+    if start is not None and end is not None and end <= start:
+        raise ValueError("the end is not behind the start")
+
+
 def _difference(left: tuple[object, ...], what: tuple[object, ...]) -> str:
     """In what a replay that was left differs from another, and how."""
     kinds = zip(("recordings", "products", "start"), left, what, strict=True)
     kind, then, now = next((kind, then, now) for kind, then, now in kinds if then != now)
     if isinstance(then, tuple) and isinstance(now, tuple):
-        before = set(then)
-        then, now = [name for name in then if name not in now][:3], [n for n in now if n not in before][:3]
-    return f"{kind} ({printable(then)}, not {printable(now)})"
+        before, after = set(then), set(now)
+        if before == after:
+            return f"{kind} (the same, in another order)"
+        then = [name for name in then if name not in after][:3]
+        now = [name for name in now if name not in before][:3]
+    return f"{kind} ({_shown(then)}, not {_shown(now)})"
+
+
+def _shown(what: object) -> str:
+    if isinstance(what, int):
+        return f"{datetime.fromtimestamp(what // 10**9, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return printable(what)
 
 
 def _sorted(times: list[int]) -> list[int]:

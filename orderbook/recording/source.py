@@ -14,12 +14,13 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from orderbook.coinbase.messages import Message
 from orderbook.printable import printable
 from orderbook.recording.paths import files_at
-from orderbook.recording.recordings import Messages, Recordings, State
+from orderbook.recording.recordings import Messages, Recordings, State, check_span
 from orderbook.shutdown import Shutdown, logged
 
 log = logging.getLogger(__name__)
 
 LONGEST_SLEEP = 0.05  # seconds between two polls, in which a shutdown is noticed
+LONG = 60.0  # seconds to wait that are worth a line of the log
 
 
 class RecordingSource(FixedPartitionedSource[tuple[str, Message], State]):
@@ -39,8 +40,7 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], State]):
         end: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if start is not None and end is not None and end <= start:
-            raise ValueError("the end is not behind the start")
+        check_span(start, end)
         self._files = files_at(paths)
         self._products = products
         self._shutdown = shutdown
@@ -64,14 +64,14 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], State]):
             return None
         readers = self._part.recordings.readers
         share = sum(reader.bytes_read for reader in readers) / max(1, sum(r.size for r in readers))
-        return f"replayed {share:.0%}, until {self._part.last_time or 'the start'}"
+        return printable(f"replayed {share:.0%}, until {self._part.last_time or 'the start'}")
 
     def report(self) -> str:
         """What was replayed so far, and where the files are that have not come to their end, in a line."""
         part = self._part
         readers = part.recordings.readers if part else []
         products = part.recordings.products if part else ()
-        text = f"{sum(r.line - r.resumed_at for r in readers)} frames of {len(products)} products"
+        text = f"{part.recordings.given if part else 0} messages of {len(products)} products"
         if part and part.first_time:
             text += f" from {part.first_time} to {part.last_time}"
         left = [f"{reader.name}:{reader.line}" for reader in readers if not reader.ended]
@@ -81,23 +81,8 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], State]):
         return printable(text)
 
     def failure(self) -> str | None:
-        """Why a replay that came to its end has failed: it had nothing between start and end, or no book.
-
-        That is where no snapshot came of any product, or none of a chosen one. Where a replay is resumed,
-        all that may have been before.
-        """
-        if self._part is None:
-            return None
-        recordings = self._part.recordings
-        if recordings.resumed or not recordings.ended:
-            return None
-        bare = recordings.products if self._products is None else set(self._products)
-        missing = sorted(bare - recordings.synced)
-        if missing and (self._products is not None or not recordings.synced):
-            return f"no snapshot of {', '.join(missing)}, so no book and no line"
-        if not recordings.given and (self._start is not None or self._end is not None):
-            return "nothing was recorded between start and end"
-        return None
+        """Why a replay that came to its end has failed; see `Recordings.failure`."""
+        return self._part.recordings.failure if self._part else None
 
 
 class RecordingPartition(StatefulSourcePartition[tuple[str, Message], State]):
@@ -112,10 +97,9 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], State]):
         self._shutdown = shutdown
         self._speed = speed
         self._clock = clock
-        self._began: tuple[float, float] | None = (
-            None  # the clock then, and the time of what came first, in ns
-        )
+        self._began: tuple[float, float] | None = None  # the clock then, and what came first, in ns
         self._awake: datetime | None = None
+        self._awaited = 0.0  # what is long in coming, as far as it was logged
 
     @logged
     def next_batch(self) -> Messages:
@@ -142,7 +126,10 @@ class RecordingPartition(StatefulSourcePartition[tuple[str, Message], State]):
         following = recordings.next_time
         if not self._began and recordings.begun and 0 < following < math.inf:
             self._began, until = (now, following), following
-        wait = max(0.0, following - until) / 1e9 / speed
+        wait = max(0.0, following - until) / 1e9 / speed if recordings.begun else 0.0
+        if wait > LONG and following != self._awaited:
+            log.info("nothing was recorded for long: what follows comes in %.0f s", wait)
+            self._awaited = following
         self._awake = polled + timedelta(seconds=min(wait, LONGEST_SLEEP))
         return batch
 

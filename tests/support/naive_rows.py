@@ -240,6 +240,7 @@ class Naive:
         was_set_back = under_way is not None and arrival < under_way * span - MINUTE
         if under_way is not None and number <= under_way and not was_set_back:
             return
+        self.release(name, span, at_once=True)
         self.number[name] = number
         flow = self.flow.pop(name, 0)
         if under_way is None or self.top() is None or self.repeated_until is not None:
@@ -255,15 +256,15 @@ class Naive:
                 columns[f"{side}[{level}].price"] = None if price is None else float(price)
                 columns[f"{side}[{level}].amount"] = None if size is None else float(size)
         turn = crc32(self.message["product_id"].encode()) % 16
-        self.held[name] = (under_way + 1) * span + span * turn // 32, columns, self.when
+        self.held[name] = (under_way + 1) * span + min(span, 1_000_000) * turn // 32, columns, self.when
         self.release(name, span)
 
-    def release(self, name: str, span: int) -> None:
+    def release(self, name: str, span: int, at_once: bool = False) -> None:
         """Add a book snapshot where its product's turn has come, or something new begins."""
         due, columns, when = self.held.get(name, (0, None, None))
         arrival = self.times[1]
         waits = arrival is None or due - span - MINUTE <= arrival < due
-        if columns is None or (waits and self.kind not in ("snapshot", "disconnect")):
+        if columns is None or (waits and not at_once and self.kind not in ("snapshot", "disconnect")):
             return
         del self.held[name]
         if columns != self.last_levels.get(name):

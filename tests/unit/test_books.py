@@ -41,10 +41,24 @@ def test_bad_line_and_bad_path(tmp_path: Path) -> None:
 def test_start_and_products(tmp_path: Path) -> None:
     """The books may begin at a time, and be of some products only."""
     path = write(tmp_path / "a.jsonl", text([*market("AAA-EUR"), *market("BBB-EUR")]))
-    found = {product for product, *_ in books(str(path), products=["BBB-EUR"])}
-    assert found == {"BBB-EUR"}
-    assert list(books(str(path), start="2026-11-24")) == []
+    for chosen in ("BBB-EUR", ["BBB-EUR"]):
+        assert {product for product, *_ in books([str(path)], products=chosen)} == {"BBB-EUR"}
     assert next(books(str(path), start="2026-09-21T14:13:20"))[2] == ARRIVAL
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        ({"start": "2026-11-24"}, "nothing was recorded between"),
+        ({"start": "2026-11-24", "end": "2026-11-24"}, "the end is not behind the start"),
+        ({"products": "CCC-EUR"}, "no snapshot of CCC-EUR"),
+    ],
+)
+def test_nothing_to_give(tmp_path: Path, arguments: dict[str, str], wrong: str) -> None:
+    """Where there can be no book, it is an error, and no empty loop."""
+    path = write(tmp_path / "a.jsonl", text(market("AAA-EUR")))
+    with pytest.raises(ValueError, match=wrong):
+        list(books(str(path), **arguments))
 
 
 def test_example_of_the_readme() -> None:

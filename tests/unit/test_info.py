@@ -5,7 +5,7 @@ from pathlib import Path
 from orderbook.info import Product, contents, table
 from tests.exchange.market import Market
 from tests.support.processes import run
-from tests.support.recordings import RECORDINGS, gap, text, write
+from tests.support.recordings import ARRIVAL, RECORDINGS, gap, text, write
 
 BTC = Market("BTC-USD", 1, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)
 FRAMES = [BTC.snapshot(), BTC.update(), BTC.update(), BTC.match(), BTC.heartbeat()]
@@ -24,6 +24,21 @@ def test_counts_of_a_product(tmp_path: Path) -> None:
     assert row.split()[:7] == ["BTC-USD", "2026-09-21", "14:13:20", "UTC", "2026-09-21", "14:13:20", "UTC"]
     assert row.split()[7:] == ["6", "2", "2", "1", "3"]
     assert gaps == ["    2 × gap: the recording was interrupted", "    1 × gap: other"]
+
+
+def test_what_is_missing(tmp_path: Path) -> None:
+    """Told are trades that are missing by their ids, and times without a message of a product."""
+    ids = [(7, "match"), (8, "match"), (11, "match"), (13, "last_match"), (14, "match")]
+    trade = '{"type":"%s","product_id":"A-B","trade_id":%d,"side":"buy","price":"1","size":"1"}'
+    lines = [f"{ARRIVAL + 10**9 * n} {trade % (kind, n)}\n" for n, kind in ids]
+    lines.append(f'{ARRIVAL + 75 * 10**9} {{"type":"heartbeat","product_id":"A-B"}}\n')
+    products: dict[str, Product] = {}
+    assert list(contents([write(tmp_path / "a.jsonl", "".join(lines).encode())], products)) == []
+    assert (products["A-B"].trades, products["A-B"].missing_trades) == (4, 4)
+    assert list(table(products))[2:] == [
+        "    1 × gap: no message for more than a minute",
+        "    4 trades are missing, by their ids",
+    ]
 
 
 def test_what_is_not_whole(tmp_path: Path) -> None:

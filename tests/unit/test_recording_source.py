@@ -297,7 +297,7 @@ def test_partition_ends_at_the_shutdown(tmp_path: Path) -> None:
 
 
 def test_report_says_what_was_replayed(tmp_path: Path) -> None:
-    """The report has frames, products, the span of times, and the line at which each incomplete file is."""
+    """The report has messages, products, the span of times, and the line at which each incomplete file is."""
     write(tmp_path / "a.jsonl", text(FRAMES))
     write(tmp_path / "b.jsonl", text([ETH.snapshot(), *(ETH.update() for _ in range(2_000))]))
     source = RecordingSource(str(tmp_path), Shutdown())
@@ -306,14 +306,14 @@ def test_report_says_what_was_replayed(tmp_path: Path) -> None:
     left = given - len(FRAMES)
     time = "1970-01-01T00:00:00.000000Z"
     assert source.report() == (
-        f"{given} frames of 2 products from {time} to {time}, "
+        f"{given} messages of 2 products from {time} to {time}, "
         f"not to the end: the last lines were {tmp_path / 'b.jsonl'}:{left}"
     )
     rest(part)
-    assert source.report() == f"{len(FRAMES) + 2_001} frames of 2 products from {time} to {time}"
+    assert source.report() == f"{len(FRAMES) + 2_001} messages of 2 products from {time} to {time}"
     resumed = RecordingSource(str(tmp_path / "a.jsonl"), Shutdown())
     rest(build(resumed, place(tmp_path / "a.jsonl", len(text(FRAMES[:3])), 3)))
-    assert resumed.report() == f"{len(FRAMES) - 3} frames of 1 products from {time} to {time}"
+    assert resumed.report() == f"{len(FRAMES) - 3} messages of 1 products from {time} to {time}"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orderbook.book import OrderBookState
-from orderbook.coinbase.messages import Message, Snapshot
-from orderbook.recording.line import decode_line
+from orderbook.coinbase.messages import Heartbeat, L2Update, Message, Snapshot, Status
+from orderbook.recording.line import MAX_LINE, decode_line, encode_status
 from orderbook.recording.paths import files_at
 from orderbook.recording.recordings import Recordings
 from tests.exchange.market import Market
@@ -136,6 +136,71 @@ def test_books_at_the_start(tmp_path: Path, cut: int) -> None:
     assert condensed.depth(1_000) == book.depth(1_000)
 
 
+def days(tmp_path: Path, hole: int) -> list[Path]:
+    """Recordings of a product in two folders: what a run has recorded, and the next one after a while."""
+    market = Market("BTC-USD", 3, levels=20, mid=600, spread_ticks=8, gap_ticks=4, clock=lambda: 0.0)
+    paths, at = [], BASE
+    for day in ("monday", "tuesday"):
+        frames = [market.snapshot(), market.update(), market.heartbeat()]
+        lines = [b"%d %b\n" % (at + n, frame) for n, frame in enumerate(frames)]
+        folder = tmp_path / day
+        folder.mkdir()
+        paths.append(write(folder / "BTC-USD.jsonl", b"".join(lines)))
+        at += hole
+    return paths
+
+
+def test_gap_where_another_recording_goes_on(tmp_path: Path) -> None:
+    """A product's next recording begins with a gap, which has the times of the last message before it."""
+    hour = 3_600 * 10**9
+    given = [message for _, message in read(Recordings(days(tmp_path, hour)))]
+    assert [type(message) for message in given] == [
+        Snapshot,
+        L2Update,
+        Heartbeat,
+        Status,
+        Snapshot,
+        L2Update,
+        Heartbeat,
+    ]
+    gap = given[3]
+    assert isinstance(gap, Status)
+    assert (gap.event, gap.local_timestamp, gap.time) == ("gap", BASE + 2, given[2].time)
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    monday = days(cut, hour)[0].read_bytes().splitlines(keepends=True)
+    halves = [write(cut / f"{n}.jsonl", b"".join(half)) for n, half in enumerate((monday[:1], monday[1:]))]
+    assert len(read(Recordings(halves))) == 3, "a recording that was cut in two goes on as it was"
+
+
+def test_recorded_gap_begins_with_the_last_message(tmp_path: Path) -> None:
+    """A gap that a recording tells of begins when the product was heard last, not when it came back."""
+    lines = [
+        heartbeat("A-B", 1, 1, "arrival"),
+        encode_status("A-B", "gap: another run has recorded this far", BASE + 10**12) + b"\n",
+    ]
+    [(_, last), (_, gap)] = read(Recordings([write(tmp_path / "a.jsonl", b"".join(lines))]))
+    assert (gap.local_timestamp, gap.time) == (last.local_timestamp, last.time)
+
+
+@pytest.mark.parametrize(("seconds", "live"), [(30, True), (61, False)])
+def test_no_book_at_a_start_where_nothing_was_recorded(tmp_path: Path, seconds: int, live: bool) -> None:
+    """A book of which nothing was heard for a minute is not live at the start."""
+    paths = days(tmp_path, 3_600 * 10**9)
+    given = read(Recordings(paths, start=BASE + seconds * 10**9))
+    assert [type(message) for _, message in given][:2] == ([Snapshot, Status] if live else [Status, Snapshot])
+
+
+def test_too_long_a_line_of_another_product(tmp_path: Path) -> None:
+    """A line that is too long ends it, whatever product it is of: nothing behind it is read."""
+    long = b'%d {"type":"heartbeat","product_id":"B-C","x":"%b"}\n' % (BASE, b"x" * MAX_LINE)
+    first, second = (heartbeat("A-B", number, number, "arrival") for number in (1, 2))
+    recordings = Recordings([write(tmp_path / "a.jsonl", first + long + second)], products=["A-B"])
+    with pytest.raises(ValueError, match=r"a\.jsonl:2: longer than"):
+        while not recordings.ended:
+            recordings.read()
+
+
 def test_resumed_before_the_start(tmp_path: Path) -> None:
     """Left before its start, a replay begins anew, since its books are in no state."""
     path = write(tmp_path / "a.jsonl", b"".join(heartbeat("A-B", n, n, "arrival") for n in range(9_000)))
@@ -227,3 +292,12 @@ def test_files_of_paths(tmp_path: Path) -> None:
     (tmp_path / "link.jsonl").symlink_to(alone)
     paths = f"{alone}, {folder},{tmp_path / 'link.jsonl'}"
     assert files_at(paths) == [alone, folder / "a.jsonl.gz", folder / "b.jsonl"]
+
+
+def test_paths(tmp_path: Path) -> None:
+    """Each file counts once, by whatever paths it is reached; a path that is empty is none."""
+    paths = days(tmp_path, 10**9)
+    assert files_at([str(tmp_path / "monday"), str(tmp_path / "tuesday" / ".." / "monday")]) == paths[:1]
+    assert files_at(f"{tmp_path}/monday, {tmp_path}/tuesday") == paths
+    with pytest.raises(ValueError, match="a path is empty"):
+        files_at(f"{tmp_path}/monday,")
