@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from orderbook.output.spool import Spool
 from tests.exchange import Exchange
 from tests.support.live import PAIR, all_live, await_lines, end, expected, settings
 from tests.support.processes import Finished, Running, run, start
@@ -93,10 +94,10 @@ def test_killed_run(exchange: Exchange, tmp_path: Path, format: str) -> None:
     folder = tmp_path / "data"
     env = settings(exchange) | output(folder, format)
     with start(["dataflow:flow"], env) as process:
-        wait_until(lambda: spools(folder))
+        wait_until(lambda: any(map(Spool.open, spools(folder))))
         process.interrupt(signal.SIGKILL)
         process.wait()
-    left = len(spools(folder))
+    left = sum(Spool.open(path) is not None for path in spools(folder))  # one may have been begun just now
     assert hidden(folder) and not list(folder.rglob("*.parquet")) and not list(folder.glob("*.csv.gz"))
     with start(["dataflow:flow"], env) as process:
         process.stderr.wait_for(f"{left} files are finished that an earlier run has left behind")

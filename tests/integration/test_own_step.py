@@ -52,7 +52,7 @@ def test_replayed(own_step: dict[str, str]) -> None:
     finished = run([f"{FLOW}('tests/recordings')"], own_step)
     assert finished.code == 0, finished.stderr
     assert by_product(finished.lines) == imbalances(lines(frames_of(RECORDINGS)))
-    assert re.search(r"INFO replayed \d+ frames of 4 products from \S+ to \S+$", finished.stderr, re.M)
+    assert re.search(r"INFO replayed \d+ messages of 4 products from \S+ to \S+$", finished.stderr, re.M)
 
 
 def test_live(own_step: dict[str, str], tmp_path: Path) -> None:
