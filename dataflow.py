@@ -17,7 +17,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from orderbook import run, settings
-from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, OversizedBook, Summary
+from orderbook.book import CrossedBook, OrderBookState, OrderBookSummary, OversizedBook, Step, Summary
 from orderbook.coinbase import exchange
 from orderbook.coinbase.messages import L2Update, Message, Snapshot
 from orderbook.feed.resync import ResyncSink
@@ -28,6 +28,7 @@ from orderbook.metrics import Metrics
 from orderbook.output.lines import LINES, LineSink
 from orderbook.output.rows import rows_of, summary_of, with_rows
 from orderbook.output.sinks import Sinks, sinks_of
+from orderbook.page.server import Page
 from orderbook.recording.source import RecordingSource
 from orderbook.settings import LiveSettings, OutputSettings, ReplaySettings
 from orderbook.shutdown import Shutdown, logged
@@ -138,12 +139,13 @@ def _live_books(dataflow: Dataflow, chosen: LiveSettings, prints: bool) -> Summa
     sinks = sinks_of(chosen, shutdown, waits=False)
     metrics = Metrics(lines, source.stats, sinks, chosen.datasets)
     messages = op.input("input", dataflow, source)
-    books = _books(messages, chosen, metrics, sinks)
+    page = Page(chosen.page, source.stats, chosen.products)
+    books = _books(messages, chosen, page.watching(metrics.watching(mapper)), sinks)
     if lines:
         _print(books, chosen, lines)
     wrong = op.filter("wrong", books, is_wrong)
     op.output("resync", wrong, ResyncSink(source, chosen.crossed_after))
-    run.start(shutdown, metrics, lines, source.close, lambda: keep_house(metrics.summary))
+    run.start(shutdown, metrics, page, lines, source.close, lambda: keep_house(metrics.summary))
     return books
 
 
@@ -159,16 +161,23 @@ def _replayed_books(dataflow: Dataflow, chosen: ReplaySettings, prints: bool) ->
     sinks = sinks_of(chosen, shutdown, waits=True)
     metrics = Metrics(lines, None, sinks, chosen.datasets)
     messages = op.input("input", dataflow, source)
-    books = _books(messages, chosen, metrics, sinks)
+    page = Page(chosen.page, None)
+    books = _books(messages, chosen, page.watching(metrics.watching(mapper)), sinks)
     if lines:
         _print(books, chosen, lines)
-    run.start(shutdown, metrics, lines, lambda: _report(source, lines, shutdown), progress=source.progress)
+    run.start(
+        shutdown,
+        metrics,
+        page,
+        lines,
+        lambda: source.conclude(lines.lines if lines else None),
+        progress=source.progress,
+    )
     return books
 
 
-def _books(messages: Messages, chosen: OutputSettings, metrics: Metrics, sinks: Sinks) -> Summaries:
+def _books(messages: Messages, chosen: OutputSettings, step: Step, sinks: Sinks) -> Summaries:
     """Keep the books, and give their summaries; rows of them go to the sinks, if there are any."""
-    step = metrics.watching(mapper)
     if not sinks:
         return op.stateful_map("orderbook", messages, logged(step))
     step_with_rows = with_rows(step, chosen.datasets, chosen.min_spread)
@@ -185,14 +194,6 @@ def _print(books: Summaries, chosen: OutputSettings, lines: LineSink) -> None:
     if chosen.on == "change":
         wide = op.stateful_flat_map("changes", wide, only_changed)
     op.output("out", wide, lines)
-
-
-def _report(source: RecordingSource, lines: LineSink | None, shutdown: Shutdown) -> None:
-    """Log what was replayed; a recording without a snapshot has no book, so its replay has failed."""
-    log.info("replayed %s%s", source.report(), f", {lines.lines} lines" if lines else "")
-    if failure := source.failure():
-        log.error("%s", failure)
-        shutdown.request(1)
 
 
 if __name__ == "__main__":

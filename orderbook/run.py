@@ -14,6 +14,7 @@ from orderbook.metrics import Metrics
 from orderbook.output.lines import LineSink
 from orderbook.output.log import LogHandler
 from orderbook.output.log import start as start_log
+from orderbook.page.server import Page
 from orderbook.shutdown import Shutdown
 
 PROGRESS_INTERVAL = 1.0  # seconds
@@ -22,6 +23,7 @@ PROGRESS_INTERVAL = 1.0  # seconds
 def start(
     shutdown: Shutdown,
     metrics: Metrics,
+    page: Page,
     lines: LineSink | None = None,
     at_exit: Callable[[], object] = lambda: None,
     background: Callable[[], object] = lambda: None,
@@ -37,11 +39,18 @@ def start(
         return
     settings.check_engine()
     shows = bool(sys.stderr and sys.stderr.isatty() and not (sys.stdout and sys.stdout.isatty()))
+    page.listen(settings.process_id())
     if lines:
         lines.claim_stdout()
-    shutdown.install(at_exit)
+
+    def end() -> None:
+        page.close()
+        at_exit()
+
+    shutdown.install(end)
     start_log()  # has a thread, which must leave signals to the one of the shutdown
     REGISTRY.register(metrics)
+    page.start()
     threading.Thread(target=background, daemon=True).start()
     if progress and shows:
         threading.Thread(target=_show, args=[progress], daemon=True).start()

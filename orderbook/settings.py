@@ -96,6 +96,23 @@ def shown(url: str) -> str:
     return repr(url.removesuffix(rest) + place)[1:-1][:200]
 
 
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.strip().rpartition(":")
+    if not colon:
+        host = "127.0.0.1"
+    elif host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""
+    if (
+        not re.fullmatch("[0-9]{1,5}", port)
+        or int(port) > 65_535
+        or not re.fullmatch(r"[\w.:%-]+", host, re.A)
+    ):
+        raise ValueError(f"{text!r} is not a port, nor host:port such as 127.0.0.1:8080")
+    return host, int(port)
+
+
 def _folder(text: str) -> str | None:
     if not text:
         return None
@@ -152,6 +169,9 @@ class OutputSettings:
     )
     kafka: str | None = _setting("ORDERBOOK_KAFKA", None, servers)
     datasets: tuple[Dataset, ...] = _setting("ORDERBOOK_DATASETS", _DATASETS, _datasets)
+    page: tuple[str, int] | None = _setting(
+        "ORDERBOOK_PAGE", None, _address
+    )  # host and port; 0: any free one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -253,6 +273,19 @@ def check_engine(
     if "BYTEWAX_DATAFLOW_API_ENABLED" in environment:  # even as 0
         _check_metrics_port(environment.get("BYTEWAX_DATAFLOW_API_PORT", "3030"))
         _check_cache(environment.get("BYTEWAX_DATAFLOW_API_CACHE_PATH", "."))
+
+
+def process_id(
+    arguments: Sequence[str] = sys.argv[1:], environment: Mapping[str, str] = os.environ
+) -> int | None:
+    """The number of this process in its cluster, as the engine reads it; None where there is no cluster."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("-i", "--process-id", default=environment.get("BYTEWAX_PROCESS_ID"))
+    number = parser.parse_known_args(arguments)[0].process_id
+    if number is None and "BYTEWAX_STATEFULSET_NAME" in environment:
+        name = environment["BYTEWAX_STATEFULSET_NAME"]
+        number = environment.get("BYTEWAX_POD_NAME", "").removeprefix(f"{name}-") or None
+    return None if number is None else int(number)
 
 
 def _check_metrics_port(text: str) -> None:

@@ -15,6 +15,8 @@ from orderbook.output.datasets import AMOUNTS, DEPTHS, IMBALANCES, Dataset, Rows
 SET_BACK = int(REPEATED * 1e9)
 SECOND = 10**9
 
+REACH = max(DEPTHS) / 10_000  # of the mid, to which the levels are looked at of which signals are made
+
 
 class EachInterval:
     """Makes at most one row an interval, of the book before the first message behind its end."""
@@ -124,27 +126,28 @@ class Signals(EachInterval):
         ofi, self._ofi = self._ofi, 0.0
         if summary is None or book is None:
             return ()
-        values = (*self._values(book), ofi)
+        values = (*signal_values(book, *book.within(REACH)), ofi)
         return [Rows.of(self._dataset, message.product_id, summary.time, summary.local_timestamp, [values])]
 
-    def _values(self, book: OrderBookState) -> list[Value]:
-        bids, asks = book.within(max(DEPTHS) / 10_000)
-        mid = signals.mid(bids, asks)
-        assert mid is not None
-        values: list[Value] = [mid, book.spread(), signals.spread_bps(bids, asks)]
-        values.append(signals.weighted_mid(bids, asks))
-        top = book.depth(max(IMBALANCES))
-        values += [signals.imbalance(*top, levels) for levels in IMBALANCES]
-        values += [signals.depth_within(side, mid, bps) for bps in DEPTHS for side in (bids, asks)]
-        every: list[list[tuple[float, float]]] = []
-        for amount in AMOUNTS:
-            for number, side in enumerate((asks, bids)):
-                slippage = signals.slippage_bps(side, mid, amount)
-                if slippage is None:  # it may take levels that are farther
-                    every = every or list(reversed(book.depth(sum(book.levels()))))
-                    slippage = signals.slippage_bps(every[number], mid, amount)
-                values.append(slippage)
-        return values
+
+def signal_values(book: OrderBookState, bids: signals.Levels, asks: signals.Levels) -> list[Value]:
+    """The values of `signals_T` but `ofi`, of a book that has a summary, and of its levels within `REACH`."""
+    mid = signals.mid(bids, asks)
+    assert mid is not None
+    values: list[Value] = [mid, book.spread(), signals.spread_bps(bids, asks)]
+    values.append(signals.weighted_mid(bids, asks))
+    top = book.depth(max(IMBALANCES))
+    values += [signals.imbalance(*top, levels) for levels in IMBALANCES]
+    values += [signals.depth_within(side, mid, bps) for bps in DEPTHS for side in (bids, asks)]
+    every: list[list[tuple[float, float]]] = []
+    for amount in AMOUNTS:
+        for number, side in enumerate((asks, bids)):
+            slippage = signals.slippage_bps(side, mid, amount)
+            if slippage is None:  # it may take levels that are farther
+                every = every or list(reversed(book.depth(sum(book.levels()))))
+                slippage = signals.slippage_bps(every[number], mid, amount)
+            values.append(slippage)
+    return values
 
 
 def delay(product_id: str, interval: int) -> int:

@@ -1,0 +1,249 @@
+"""Server of the live page, in a thread of its own beside the dataflow.
+
+It is `websockets`' own server. Ten times a second each client that has taken its last frame is sent what is
+new; one that is slow is passed over meanwhile, so it gets the latest and never a queue. No piece of the work
+takes much longer than a millisecond, since the thread shares the interpreter with the dataflow.
+"""
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from ipaddress import ip_address
+from urllib.parse import unquote
+
+import msgspec
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from orderbook.book import Step
+from orderbook.feed.stats import FeedStats
+from orderbook.page import answers
+from orderbook.page.answers import Answer, Gate
+from orderbook.page.frames import choice_of
+from orderbook.page.push import Board, Viewer
+from orderbook.page.views import Views
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 0.1  # seconds between two frames to a client
+MOST_CLIENTS = 100
+MOST_CONNECTIONS = MOST_CLIENTS + 32  # so many more may be asking for a file, or be slow to ask
+MESSAGE_INTERVAL = 0.02  # seconds between two messages of a client; it may send more, and waits
+LARGEST_MESSAGE = 4_096  # bytes
+SEND_BUFFER = 262_144  # bytes that the kernel keeps for a client; more would be the past, and a queue
+RETRY_INTERVAL = 0.001  # seconds after which a book is copied that was being updated
+CLOSE_TIMEOUT = 0.5  # seconds
+
+
+class Page:
+    """The live page of a process, where an address is given; else nothing.
+
+    `feeds` has the counts of the process's feeds, and a replay has none; `expected` are the products that it
+    gets, which are shown before their first message where no other process may have their books.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int] | None,
+        feeds: Mapping[str, FeedStats] | None,
+        expected: Collection[str] = (),
+    ) -> None:
+        self._address = address
+        self._views = Views(feeds)
+        self._expected = expected
+        self._listener: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="page", daemon=True)
+        self.url = ""  # once it listens
+
+    def watching(self, step: Step) -> Step:
+        """The step that keeps a book, watched where there is a page."""
+        return self._views.watching(step) if self._address else step
+
+    def listen(self, process_id: int | None = None) -> None:
+        """Take the address, where there is one; each process of a cluster has the next port.
+
+        Raises `SystemExit` with one line where it can't be had.
+        """
+        if self._address is None:
+            return
+        if process_id is None:
+            self._views.expect(self._expected)
+        host, port = self._address
+        port += (process_id or 0) if port else 0
+        try:
+            family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            self._listener = socket.create_server(place[:2], family=family)
+        except (OSError, OverflowError) as error:  # OverflowError: a port above 65,535
+            why = error.strerror if isinstance(error, OSError) else "there is no such port"
+            raise SystemExit(f"ORDERBOOK_PAGE: can't listen at {shown(host, port)}: {why}") from None
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self.url = f"http://{shown(host, self._listener.getsockname()[1])}"
+
+    def start(self) -> None:
+        """Serve from now on, where it listens."""
+        if self._listener:
+            self._thread.start()
+
+    def close(self) -> None:
+        """Close all connections, and end; from any thread."""
+        if self._loop:
+            with suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(CLOSE_TIMEOUT)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception:
+            log.exception("unexpected, the page ends; the run goes on")
+
+    async def _serve(self) -> None:
+        assert self._listener and self._address
+        self._loop = asyncio.get_running_loop()
+        address = self._listener.getsockname()[0]
+        gate = Gate(self._address[0], ip_address(address.partition("%")[0]).is_loopback)
+        serving = Serving(self._views, gate)
+        quiet = logging.getLogger(f"{__name__}.websockets")
+        quiet.setLevel(logging.CRITICAL + 1)  # what a client does wrong is no matter of this log
+        async with serve(
+            serving.serve,
+            sock=self._listener,
+            process_request=serving.answer,
+            create_connection=Connection,
+            compression=None,
+            server_header=None,
+            open_timeout=5,
+            close_timeout=CLOSE_TIMEOUT,
+            max_size=LARGEST_MESSAGE,
+            max_queue=1,
+            logger=quiet,
+        ):
+            log.info("page: %s", self.url)
+            beat = asyncio.create_task(serving.beat())
+            stop = asyncio.create_task(self._stop.wait())
+            await asyncio.wait([beat, stop], return_when=asyncio.FIRST_COMPLETED)
+            if beat.done():
+                beat.result()
+            beat.cancel()
+
+
+def shown(host: str, port: int) -> str:
+    """An address as it stands in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Connection(ServerConnection):
+    """A connection that is closed at once where there are many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if len(self.server.handler_tasks) > MOST_CONNECTIONS:
+            self.transport.abort()
+
+
+class Client:
+    """A client of the push."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self.connection = connection
+        self.viewer = Viewer()
+        self.sending: asyncio.Task[None] | None = None
+
+    def push(self, board: Board) -> None:
+        """Send what is new, where the client has taken what it was sent before."""
+        if self.sending is None or self.sending.done():
+            frame = self.viewer.frame(board)
+            if frame is not None:
+                self.sending = asyncio.create_task(self._send(frame))
+
+    async def _send(self, frame: bytes) -> None:
+        with suppress(ConnectionClosed):
+            await self.connection.send(frame, text=True)
+
+
+class Serving:
+    """What the server does: it answers requests, listens to clients and pushes to them."""
+
+    def __init__(self, views: Views, gate: Gate) -> None:
+        self._views = views
+        self._gate = gate
+        self._files = answers.static_files()
+        self._board = Board(views)
+        self._clients: set[Client] = set()
+
+    async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """The answer to a request; None where it is a client's that may have the push."""
+        answer = await self._answer(request)
+        if answer is None:
+            return None
+        headers = Headers(answers.HEADERS)
+        headers["Connection"], headers["Content-Type"] = "close", answer.kind
+        headers["Content-Length"] = str(len(answer.body))
+        return Response(answer.status, answer.status.phrase, headers, answer.body)
+
+    async def _answer(self, request: Request) -> Answer | None:
+        headers = request.headers
+        if not self._gate.admits(headers.get_all("Host"), headers.get_all("Origin")):
+            return answers.text(HTTPStatus.FORBIDDEN)
+        if request.method != "GET":
+            return answers.text(HTTPStatus.METHOD_NOT_ALLOWED)
+        path, _, query = request.path.partition("?")
+        if path == "/ws":
+            full = len(self._clients) >= MOST_CLIENTS
+            return answers.text(HTTPStatus.SERVICE_UNAVAILABLE) if full else None
+        if path == "/health":
+            return answers.health(self._views)
+        if path.startswith("/books/"):
+            return await self._answer_book(unquote(path.removeprefix("/books/")), query)
+        return self._files.get(path) or answers.text(HTTPStatus.NOT_FOUND)
+
+    async def _answer_book(self, symbol: str, query: str) -> Answer:
+        if (levels := answers.levels_of(query)) is None:
+            return answers.text(HTTPStatus.BAD_REQUEST)
+        if (view := self._views.get(symbol)) is None:
+            return answers.text(HTTPStatus.NOT_FOUND)
+        while (copy := self._board.copy(view)) is None:
+            await asyncio.sleep(RETRY_INTERVAL)
+        return answers.book(copy, levels)
+
+    async def serve(self, connection: ServerConnection) -> None:
+        """Listen to a client for as long as it stays."""
+        client = Client(connection)
+        self._clients.add(client)
+        try:
+            async for message in connection:
+                client.viewer.choice = choice_of(message)
+                await asyncio.sleep(MESSAGE_INTERVAL)
+        except msgspec.DecodeError:
+            await connection.close(1008, "not a choice")
+        except ConnectionClosed:
+            pass
+        finally:
+            self._clients.discard(client)
+
+    async def beat(self) -> None:
+        """Push what is new at each interval."""
+        while True:
+            began = time.monotonic()
+            await self._push(began)
+            await asyncio.sleep(max(INTERVAL - (time.monotonic() - began), INTERVAL / 10))
+
+    async def _push(self, now: float) -> None:
+        choices = [client.viewer.choice for client in self._clients]
+        self._board.count(now)
+        if any(choice.products and not choice.pause for choice in choices):
+            for _ in self._board.make_rows():
+                await asyncio.sleep(0)
+        self._board.keep({choice.book for choice in choices})
+        for client in list(self._clients):
+            client.push(self._board)
+            await asyncio.sleep(0)
