@@ -4,6 +4,7 @@ All here are functions of what is given: of a view, of a copy of its book, of co
 price and no amount. Times are ISO 8601, UTC, with microseconds.
 """
 
+from functools import cached_property
 from typing import Annotated, Any
 
 import msgspec
@@ -158,7 +159,7 @@ class Copy:
                 found = ladder.cost(every, mid, amount, side)
         return found and {"average": found[0], "slippage_bps": found[1]}
 
-    @property
+    @cached_property
     def _every(self) -> tuple[signals.Levels, signals.Levels]:
         return self._book.depth(sum(self._book.levels()))
 

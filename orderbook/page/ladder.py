@@ -5,8 +5,8 @@ right in decimals, not merely near.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
@@ -29,9 +29,10 @@ def ladder(book: OrderBookState, levels: int, step: float) -> tuple[Levels, Leve
     mid = (bid + ask) / 2
     farthest = max(abs(side[-1][0] - mid) for side in best)
     reach, every = max(farthest, (levels + 1) * step + ask - mid) / mid, book.levels()
-    for wider in (reach, 4 * reach, 16 * reach, math.inf):
+    for wider in (reach, 8 * reach, math.inf):
         sides = book.within(wider)
-        bids, asks = grouped(sides[0], step, "bids"), grouped(sides[1], step, "asks")
+        bids = grouped(sides[0], step, "bids", levels + 1)
+        asks = grouped(sides[1], step, "asks", levels + 1)
         # The last group of a side may have levels beyond reach, so it counts only where there are none.
         if all(
             len(groups) > levels or len(side) == count
@@ -41,23 +42,25 @@ def ladder(book: OrderBookState, levels: int, step: float) -> tuple[Levels, Leve
     return bids[:levels], asks[:levels]
 
 
-def grouped(levels: Levels, step: float, side: Side) -> list[tuple[float, float]]:
+def grouped(levels: Levels, step: float, side: Side, most: int) -> list[tuple[float, float]]:
     """The sizes of levels, added up by multiples of a step: the next below for bids, above for asks.
 
-    Exact for any price and step: 0.3 is in the group of 3 × 0.1, though the floats' quotient is below 3.
-    Takes 0.5 µs a level.
+    Exact in decimals: 0.3 is in the group of 3 × 0.1, though the floats' quotient is below 3. Takes 4 µs a
+    group, of which there are up to `most`.
     """
-    sizes: dict[int, list[float]] = {}
-    rounded = math.floor if side == "bids" else math.ceil
-    for price, size in levels:
-        quotient = price / step
-        if quotient < 1e15 and abs(quotient - round(quotient)) > quotient * NOISE:
-            number = rounded(quotient)
-        else:  # a whole number, or so near to one that floats can't tell, or so large
-            number = rounded(Fraction(repr(price)) / Fraction(repr(step)))
-        sizes.setdefault(number, []).append(size)
-    unit = Decimal(repr(step))
-    return [(float(number * unit), total(each)) for number, each in sizes.items()]
+    groups: list[tuple[float, float]] = []
+    unit, at = Fraction(repr(step)), 0
+    while at < len(levels) and len(groups) < most:
+        number = Fraction(repr(levels[at][0])) / unit
+        if side == "bids":
+            bound = float(math.floor(number) * unit)
+            end = bisect_right(levels, -bound, at, key=lambda level: -level[0])
+        else:
+            bound = float(math.ceil(number) * unit)
+            end = bisect_right(levels, bound, at, key=lambda level: level[0])
+        groups.append((bound, total(size for _price, size in levels[at:end])))
+        at = end
+    return groups
 
 
 def total(sizes: Iterable[float]) -> float:

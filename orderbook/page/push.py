@@ -39,7 +39,7 @@ class Board:
         self._rows: dict[str, tuple[int, msgspec.Raw]] = {}  # each with the number of its making
         self._made = 0
         self._copies: dict[str, Copy] = {}
-        self.status = msgspec.Raw()
+        self.status: msgspec.Raw | None = None  # until the first count
 
     @property
     def now(self) -> str:

@@ -1,8 +1,11 @@
 """Server of the live page, in a thread of its own beside the dataflow.
 
 It is `websockets`' own server. Ten times a second each client that has taken its last frame is sent what is
-new; one that is slow is passed over meanwhile, so it gets the latest and never a queue. No piece of the work
-takes much longer than a millisecond, since the thread shares the interpreter with the dataflow.
+new; one that is slow is passed over meanwhile, so it gets the latest and never a queue.
+
+The thread shares the interpreter with the dataflow. So it rests after each half millisecond or so of work:
+one that merely yields would take the interpreter's lock again at once. Where there is much to do, for many
+clients, frames come more seldom, rather than that the page takes more than a share of the time.
 """
 
 import asyncio
@@ -33,6 +36,9 @@ from orderbook.page.views import Views
 log = logging.getLogger(__name__)
 
 INTERVAL = 0.1  # seconds between two frames to a client
+MOST_WORK = 0.2  # of the time, in processor
+PIECE = 0.0005  # seconds of work, more or less, between two rests
+REST = 0.001  # seconds
 MOST_CLIENTS = 100
 MOST_CONNECTIONS = MOST_CLIENTS + 32  # so many more may be asking for a file, or be slow to ask
 MESSAGE_INTERVAL = 0.02  # seconds between two messages of a client; it may send more, and waits
@@ -179,6 +185,7 @@ class Serving:
         self._files = answers.static_files()
         self._board = Board(views)
         self._clients: set[Client] = set()
+        self._rested = 0.0  # seconds of processor, at the last rest
 
     async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """The answer to a request; None where it is a client's that may have the push."""
@@ -233,17 +240,25 @@ class Serving:
     async def beat(self) -> None:
         """Push what is new at each interval."""
         while True:
-            began = time.monotonic()
+            began, worked = time.monotonic(), time.thread_time()
             await self._push(began)
-            await asyncio.sleep(max(INTERVAL - (time.monotonic() - began), INTERVAL / 10))
+            took, worked = time.monotonic() - began, time.thread_time() - worked
+            await asyncio.sleep(max(INTERVAL - took, worked / MOST_WORK - took, REST))
 
     async def _push(self, now: float) -> None:
         choices = [client.viewer.choice for client in self._clients]
         self._board.count(now)
+        await self._rest()
         if any(choice.products and not choice.pause for choice in choices):
             for _ in self._board.make_rows():
-                await asyncio.sleep(0)
+                await self._rest()
         self._board.keep({choice.book for choice in choices})
         for client in list(self._clients):
             client.push(self._board)
-            await asyncio.sleep(0)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Leave the interpreter to the dataflow for a moment, after a piece of work."""
+        if time.thread_time() >= self._rested + PIECE:
+            await asyncio.sleep(REST)
+            self._rested = time.thread_time()

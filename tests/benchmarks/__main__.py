@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import against, growth, latency, outputs, pauses, throughput, workers
+from tests.benchmarks import against, growth, latency, outputs, page, pauses, throughput, workers
 from tests.benchmarks.table import Table, Target, version_of
 
 TABLES: dict[str, Callable[[Path, bool], Table]] = {
@@ -27,6 +27,7 @@ TABLES: dict[str, Callable[[Path, bool], Table]] = {
     "workers": workers.table,
     "pauses": pauses.table,
     "outputs": outputs.table,
+    "page": page.table,
 }
 
 PACKAGES = ("bytewax", "websockets", "msgspec")

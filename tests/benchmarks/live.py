@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.support.processes import Running, start
+from tests.support.processes import Lines, Running, start
 from tests.support.usage import usage
 from tests.support.waiting import DEADLINE
 
@@ -126,6 +126,11 @@ class LiveRun:
                 self._reader.start()
             self._stack = self._stack.pop_all()
         return self
+
+    @property
+    def log(self) -> Lines:
+        """What the first of the dataflow's processes has logged."""
+        return self._flows[0].stderr
 
     def _read(self, descriptor: int) -> None:
         with open(descriptor, "rb", buffering=0) as pipe:

@@ -18,6 +18,7 @@ OUTPUTS: dict[str, Any] = {
     "data_format": "parquet",
     "kafka": None,
     "datasets": tuple(map(dataset, ("quotes", "trades", "book_snapshot_25_1s", "status"))),
+    "page": None,
 }
 WHOLE: dict[str, Any] = {"products": None, "speed": None, "start": None, "end": None}
 DEFAULTS = LiveSettings(
@@ -81,6 +82,11 @@ def test_defaults() -> None:
         ("ORDERBOOK_DATA_FORMAT", "data_format", "csv", "csv"),
         ("ORDERBOOK_KAFKA", "kafka", "localhost:9092,b:1", "localhost:9092,b:1"),
         ("ORDERBOOK_DATASETS", "datasets", "trades, signals_1s", (dataset("trades"), dataset("signals_1s"))),
+        ("ORDERBOOK_PAGE", "page", "8080", ("127.0.0.1", 8080)),
+        ("ORDERBOOK_PAGE", "page", "0", ("127.0.0.1", 0)),
+        ("ORDERBOOK_PAGE", "page", " 0.0.0.0:80 ", ("0.0.0.0", 80)),
+        ("ORDERBOOK_PAGE", "page", "box.example:65535", ("box.example", 65_535)),
+        ("ORDERBOOK_PAGE", "page", "[::1]:8080", ("::1", 8080)),
     ],
 )
 def test_value(variable: str, field: str, text: str, value: object) -> None:
@@ -195,6 +201,16 @@ def test_wrong_argument_of_a_replay(argument: str, value: object) -> None:
         ("ORDERBOOK_DATASETS", "datasets", "quote", "is not a dataset such as quotes, "),
         ("ORDERBOOK_DATASETS", "datasets", "", "is not a dataset such as quotes, "),
         ("ORDERBOOK_DATASETS", "datasets", "trades,trades", "has trades twice"),
+        ("ORDERBOOK_PAGE", "page", "", "is not a port, nor host:port such as 127.0.0.1:8080"),
+        ("ORDERBOOK_PAGE", "page", "page", "is not a port, nor host:port such as 127.0.0.1:8080"),
+        ("ORDERBOOK_PAGE", "page", "-1", "is not a port, nor host:port such as 127.0.0.1:8080"),
+        ("ORDERBOOK_PAGE", "page", "65536", "is not a port, nor host:port such as 127.0.0.1:8080"),
+        ("ORDERBOOK_PAGE", "page", ":8080", "is not a port, nor host:port such as 127.0.0.1:8080"),
+        ("ORDERBOOK_PAGE", "page", "::1:8080", "is not a port, nor host:port such as 127.0.0.1:8080"),
+        ("ORDERBOOK_PAGE", "page", "http://box:80", "is not a port, nor host:port such as 127.0.0.1:8080"),
+        ("ORDERBOOK_PAGE", "page", "a b:80", "is not a port, nor host:port such as 127.0.0.1:8080"),
+        ("ORDERBOOK_PAGE", "page", "٣٠٣٠", "is not a port, nor host:port such as 127.0.0.1:8080"),
+        ("ORDERBOOK_PAGE", "page", "box:", "is not a port, nor host:port such as 127.0.0.1:8080"),
     ],
 )
 def test_wrong_value(variable: str, field: str, text: str, what: str) -> None:
@@ -330,3 +346,18 @@ def test_workers(arguments: list[str], environment: dict[str, str], workers: str
     else:
         line = refused(settings.check_engine, arguments, environment)
         assert line == f"workers: {workers!r} is not a whole number from 1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "number"),
+    [
+        (["dataflow:flow"], {}, None),
+        (["dataflow:flow", "-i", "1", "-a", "localhost:2101;localhost:2102"], {}, 1),
+        (["dataflow:flow", "--process-id=0"], {"BYTEWAX_PROCESS_ID": "2"}, 0),
+        (["dataflow:flow"], {"BYTEWAX_PROCESS_ID": "2"}, 2),
+        (["dataflow:flow"], {"BYTEWAX_STATEFULSET_NAME": "books", "BYTEWAX_POD_NAME": "books-3"}, 3),
+    ],
+)
+def test_process_id(arguments: list[str], environment: dict[str, str], number: int | None) -> None:
+    """A process of a cluster has the number that the engine gives it."""
+    assert settings.process_id(arguments, environment) == number
