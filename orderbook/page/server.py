@@ -10,6 +10,7 @@ clients, frames come more seldom, rather than that the page takes more than a sh
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 import time
@@ -89,7 +90,9 @@ class Page:
             family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             self._listener = socket.create_server(place[:2], family=family)
         except (OSError, OverflowError) as error:  # OverflowError: a port above 65,535
-            why = error.strerror if isinstance(error, OSError) else "there is no such port"
+            why: str | None = "there is no such port"
+            if isinstance(error, OSError):  # whose text has more, but for an unknown host's
+                why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
             raise SystemExit(f"ORDERBOOK_PAGE: can't listen at {shown(host, port)}: {why}") from None
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.url = f"http://{shown(host, self._listener.getsockname()[1])}"
