@@ -95,7 +95,7 @@ class Side:
         """The levels no worse than a price, negated on asks, as (price, size), best first; O(n)."""
         levels = []
         for sizes in (self.near, self.far) if worst < self.floor else (self.near,):
-            prices = sorted((price for price in sizes if price >= worst), reverse=True)
+            prices = sorted([price for price in sizes if price >= worst], reverse=True)
             levels += [(abs(price), sizes[price]) for price in prices]
         return levels
 

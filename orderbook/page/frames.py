@@ -69,7 +69,9 @@ class Row(msgspec.Struct, gc=False):
 def row(view: View) -> bytes:
     """The row of a product; 6 µs."""
     state, last, summary = view.state, view.last, view.summary
-    times = iso_times(last.time, last.local_timestamp) if last else (None, None)
+    arrival = last.local_timestamp if last else None
+    seen = None if arrival is None else iso_time(arrival // 1_000)
+    times: tuple[str | None, str | None] = (seen, seen)
     bid = bid_size = ask = ask_size = spread = bps = mid = imbalance = None
     if state is LIVE and isinstance(summary, OrderBookSummary):
         bid, bid_size, ask, ask_size = summary.top
@@ -81,7 +83,7 @@ def row(view: View) -> bytes:
             *(EXCHANGE, view.symbol, *times),
             *(ask_size, ask, bid, bid_size, spread, bps, mid, imbalance),
             *(state.event, state.reason, view.updates),
-            *(seen_at(view), None if last is None else lag_of(last)),
+            *(seen, None if last is None else lag_of(last)),
         )
     )
 
@@ -89,12 +91,6 @@ def row(view: View) -> bytes:
 def middle(summary: OrderBookSummary) -> float:
     """The mid of a summary: a sum of floats has noise behind the digits of a price."""
     return float("%.15g" % ((summary.bid_price + summary.ask_price) / 2))
-
-
-def seen_at(view: View) -> str | None:
-    """When the last message of a product came."""
-    at = view.last.local_timestamp if view.last else None
-    return None if at is None else iso_time(at // 1_000)
 
 
 def lag_of(message: Message) -> float | None:

@@ -8,6 +8,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from itertools import accumulate
 from typing import Literal
 
 from orderbook import signals
@@ -70,15 +71,9 @@ def total(sizes: Iterable[float]) -> float:
 
 def depth(levels: Levels, mid: float) -> list[tuple[float, float]]:
     """The value of a side within each of `DISTANCES` of the mid, as (bps, value); see `depth_within`."""
-    curve = []
-    value, at = 0.0, 0
-    for bps in DISTANCES:
-        reach = mid * (bps / BPS + NOISE)
-        while at < len(levels) and abs(levels[at][0] - mid) <= reach:
-            value += levels[at][0] * levels[at][1]
-            at += 1
-        curve.append((bps, value))
-    return curve
+    values = [0.0, *accumulate([price * size for price, size in levels])]
+    away = [abs(price - mid) for price, _size in levels]
+    return [(bps, values[bisect_right(away, mid * (bps / BPS + NOISE))]) for bps in DISTANCES]
 
 
 def cost(levels: Levels, mid: float, amount: float, side: Side) -> tuple[float, float] | None:
