@@ -61,6 +61,12 @@ def test_groups(sides: tuple[Levels, Levels], step: float, levels: int) -> None:
     assert near(asks, naive(sides[1], step, "asks")[:levels])
 
 
+def test_no_group_is_cut() -> None:
+    """A group is whole, however far from the mid the other side's rows reach."""
+    bids, asks = [(100.0, 1.0), (50.5, 1.0)], [(101.0, 1.0), (150.2, 1.0), (150.9, 2.0), (300.0, 1.0)]
+    assert ladder.ladder(book_of(bids, asks), 2, 1.0)[1] == [(101.0, 1.0), (151.0, 3.0)]
+
+
 @given(books(), st.integers(1, 30))
 def test_without_a_step(sides: tuple[Levels, Levels], levels: int) -> None:
     """With a step of 0 the rows are the levels."""

@@ -73,6 +73,11 @@ def test_counts_and_trades() -> None:
     assert list(view.trades) == list(enumerate(trades, start=1))[5:]
 
 
+def test_a_snapshot_ends_the_status_before_it() -> None:
+    """Why a stream broke off is forgotten with the next snapshot."""
+    assert Fed().feed(WHOLE, status("A-B", "closed: x"), WHOLE).status is None
+
+
 def test_a_copy_is_no_part_of_the_book() -> None:
     """A copy of a book stays as it is while the book goes on, also one that is shared with another copy."""
     state, _ = keep(None, Snapshot("A-B", WHOLE.bids, WHOLE.asks))
