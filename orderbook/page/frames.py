@@ -113,6 +113,11 @@ class Copy:
         """Whether the view's book is still the one that was copied."""
         return view.summary is self.summary and view.state == self.state
 
+    @cached_property
+    def near(self) -> tuple[signals.Levels, signals.Levels]:
+        """The bids and asks within `REACH` of the mid; 1 ms for 40,000 levels."""
+        return self._book.within(REACH)
+
     def frame(self, levels: int, step: float, cost: float) -> bytes:
         """BOOK, as the push has it."""
         key = levels, step, cost
@@ -127,7 +132,7 @@ class Copy:
         if self.state is not LIVE:
             return made
         book = self._book
-        bids, asks = book.within(REACH)
+        bids, asks = self.near
         mid = signals.mid(bids, asks)
         assert mid is not None
         made["bids"], made["asks"] = ladder.ladder(book, levels, step)

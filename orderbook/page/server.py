@@ -249,13 +249,17 @@ class Serving:
             await asyncio.sleep(max(INTERVAL - took, worked / MOST_WORK - took, REST))
 
     async def _push(self, now: float) -> None:
-        choices = [client.viewer.choice for client in self._clients]
+        choices = [client.viewer.choice for client in self._clients if not client.viewer.choice.pause]
         self._board.count(now)
         await self._rest()
-        if any(choice.products and not choice.pause for choice in choices):
+        if any(choice.products for choice in choices):
             for _ in self._board.make_rows():
                 await self._rest()
-        self._board.keep({choice.book for choice in choices})
+        books = {choice.book for choice in choices if choice.book}
+        self._board.keep(books)
+        for book in books:
+            for _ in self._board.make_book(book):
+                await self._rest()
         for client in list(self._clients):
             client.push(self._board)
             await self._rest()
