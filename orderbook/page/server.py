@@ -37,7 +37,7 @@ from orderbook.page.views import Views
 log = logging.getLogger(__name__)
 
 INTERVAL = 0.1  # seconds between two frames to a client
-MOST_WORK = 0.2  # of the time, in processor
+MOST_WORK = 0.1  # of a core; three clients of 400 products need about as much
 PIECE = 0.0005  # seconds of work, more or less, between two rests
 REST = 0.001  # seconds
 MOST_CLIENTS = 100
