@@ -1,0 +1,1 @@
+"""View of the books in a terminal: a client of the live page's push, `python -m orderbook.watch [URL]`."""
