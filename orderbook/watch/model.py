@@ -95,11 +95,11 @@ class Model:
             self.chosen = self.products[0]
         if (book := frame.book) and (book.symbol, book.step) == (self.chosen, self.step):
             self._book = book
-            self.prices.grow([price for price, _size in book.bids + book.asks])
-            self.sizes.grow([size for _price, size in book.bids + book.asks])
-        trades = [trade for trade in frame.trades if trade.symbol == self.chosen]
+            self._make_room(book.bids + book.asks)
         known = {trade.id for trade in self.trades}
-        self.trades.extend(trade for trade in trades if trade.id not in known)
+        new = [each for each in frame.trades if each.symbol == self.chosen and each.id not in known]
+        self._make_room([(trade.price, trade.amount) for trade in new])
+        self.trades.extend(new)
 
     # What is chosen
 
@@ -130,6 +130,10 @@ class Model:
         if (product, step) != (self.chosen, self.step):
             self.chosen, self.step = product, step
             self._forget_book()
+
+    def _make_room(self, levels: Levels) -> None:
+        self.prices.grow([price for price, _size in levels])
+        self.sizes.grow([size for _price, size in levels])
 
     def _forget_book(self) -> None:
         self._book = None

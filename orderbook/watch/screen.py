@@ -30,7 +30,7 @@ HELP = """
 ↑ ↓  or  k j        choose the product above, below
 PgUp PgDn           ten products further
 Home End            the first product, the last
-g                   group the ladder by the next price step; after the largest by none
+g                   group the ladder by a larger price step, in the end by none
 ?                   this help
 q  or  Ctrl-C       quit
 
@@ -39,8 +39,8 @@ q  or  Ctrl-C       quit
 !                   not live: the word says why, and there are no prices
 ▲ ▼                 a trade of a taker who buys, who sells
 
-Asks are above the mid, bids below. Prices and depths are in the quote currency,
-sizes in the base currency. sum: of the sizes from the mid to there.
+Asks are above the mid, bids below. Prices and depths are in the quote
+currency, sizes in the base currency. sum: of the sizes from the mid on.
 bp: the spread, in basis points of the mid. imbalance 5: how much more is bid
 than asked at the best 5 levels, -1 to 1; a bar to the right: more is bid.
 depth 10 bp: what all levels within that distance of the mid are worth.
