@@ -101,7 +101,7 @@ def _bar(model: Model, now: float, width: int) -> Text:
     counts = f" {status.live}/{status.products} live "
     lost = f" resyncs {status.resyncs}  gaps {status.gaps}  missing trades {status.missing_trades}"
     lag = "" if status.lag_p50 is None else f"  lag {_ms(status.lag_p50)}/{_ms(status.lag_p99)} ms"
-    time = f"{model.frame.time:%H:%M:%S} "
+    time = f" {model.frame.time:%H:%M:%S} "
     left = f" {status.kind.upper()} "
     middle = cells.left(lost + lag, width - len(left) - len(counts) - len(time) - 2)
     marked = (f"{counts}  " if all_live else f"!{counts} ", "" if all_live else WARNING)
