@@ -76,7 +76,7 @@ class Trade(Struct):
     side: Literal["buy", "sell"]
     price: Positive
     amount: Positive
-    id: Count
+    id: str
     timestamp: Time | None = None
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from decimal import Decimal
 from typing import NamedTuple
 
-from orderbook.watch.frames import BadFrame, Book, Choice, Frame, Levels, Row, Status, Trade
+from orderbook.watch.frames import BadFrame, Book, Choice, Frame, Row, Status, Trade
 
 SILENT_AFTER = 2.0  # seconds; heartbeats come once a second, and so do frames of the push
 MOST_PRODUCTS = 10_000
@@ -61,11 +61,11 @@ class Model:
         self.products: list[str] = []  # in the order of their names
         self.chosen: str | None = None
         self.step = 0.0
-        self.trades: deque[Trade] = deque(maxlen=MOST_TRADES)
         self.lost = "connecting"  # why there is no connection; empty while there is one
-        self._book: Book | None = None
+        self._book: Book | None = None  # the last that came, maybe of what was chosen before
+        self._trades: deque[Trade] = deque(maxlen=MOST_TRADES)
         self._received = -math.inf
-        self._forget_book()
+        self.prices, self.sizes = Digits(), Digits()  # of the ladder
 
     # What comes
 
@@ -75,7 +75,8 @@ class Model:
         self.status = self.frame = None
         self.rows.clear()
         self.products.clear()
-        self._forget_book()
+        self._book = None
+        self._trades.clear()
 
     def disconnected(self, reason: str) -> None:
         """Trust nothing any more."""
@@ -93,13 +94,10 @@ class Model:
             raise BadFrame(f"more than {MOST_PRODUCTS:,} products")
         if self.chosen is None and self.products:
             self.chosen = self.products[0]
-        if (book := frame.book) and (book.symbol, book.step) == (self.chosen, self.step):
-            self._book = book
-            self._make_room(book.bids + book.asks)
-        known = {trade.id for trade in self.trades}
-        new = [each for each in frame.trades if each.symbol == self.chosen and each.id not in known]
-        self._make_room([(trade.price, trade.amount) for trade in new])
-        self.trades.extend(new)
+        self._book = frame.book or self._book
+        known = {(trade.symbol, trade.id) for trade in self._trades}
+        self._trades.extend(trade for trade in frame.trades if (trade.symbol, trade.id) not in known)
+        self._make_room()
 
     # What is chosen
 
@@ -111,10 +109,10 @@ class Model:
 
     def group(self, now: float) -> None:
         """Group the levels by the next larger step, or, after the largest, by none."""
-        book = self.book(now)
-        if book and self.chosen:
-            larger = [step for step in steps(book) if step > self.step]
-            self._choose(self.chosen, larger[0] if larger else 0.0)
+        row = self.rows.get(self.chosen or "")
+        if row and row.mid and self.state(row.symbol, now).has_prices:
+            larger = [step for step in steps(row.mid) if step > self.step]
+            self._choose(row.symbol, larger[0] if larger else 0.0)
 
     def page(self, size: int) -> list[str]:
         """The products of the page that the chosen one is on: a table stands still within it."""
@@ -127,18 +125,20 @@ class Model:
         return Choice(book=self.chosen, levels=min(max(levels, 1), MOST_LEVELS), step=self.step)
 
     def _choose(self, product: str, step: float) -> None:
-        if (product, step) != (self.chosen, self.step):
-            self.chosen, self.step = product, step
-            self._forget_book()
+        if product != self.chosen:
+            self.prices, self.sizes = Digits(), Digits()
+        self.chosen, self.step = product, step
+        self._make_room()
 
-    def _make_room(self, levels: Levels) -> None:
+    def _make_room(self) -> None:
+        levels = [(trade.price, trade.amount) for trade in self.trades]
+        if row := self.rows.get(self.chosen or ""):
+            levels.append((row.bid_price or 0.0, row.bid_amount or 0.0))
+            levels.append((row.ask_price or 0.0, row.ask_amount or 0.0))
+        if self._book and self._book.symbol == self.chosen:
+            levels += self._book.bids + self._book.asks
         self.prices.grow([price for price, _size in levels])
         self.sizes.grow([size for _price, size in levels])
-
-    def _forget_book(self) -> None:
-        self._book = None
-        self.trades.clear()
-        self.prices, self.sizes = Digits(), Digits()
 
     # What can be trusted
 
@@ -163,15 +163,21 @@ class Model:
                 return State("silent", f"for {silence:.0f} s")
         return State("live")
 
+    @property
+    def trades(self) -> list[Trade]:
+        """The last trades of the chosen product, the oldest first."""
+        return [trade for trade in self._trades if trade.symbol == self.chosen]
+
     def book_state(self, now: float) -> State:
         """The state of the chosen product's book."""
         connection = self.connection(now)
         if not connection.is_live:
             return connection
-        if self.chosen not in self.rows or self._book is None:
+        book = self._book
+        if self.chosen not in self.rows or not book or (book.symbol, book.step) != (self.chosen, self.step):
             return State("waiting", "for the book")
         state = self.state(self.chosen, now)
-        return State(self._book.event) if state.has_prices and self._book.event != "live" else state
+        return State(book.event) if state.has_prices and book.event != "live" else state
 
     def book(self, now: float) -> Book | None:
         """The chosen product's book, where its prices may be shown."""
@@ -184,17 +190,8 @@ def decimals(number: float) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def middle(bids: Levels, asks: Levels) -> float | None:
-    """The middle of the best prices; None without both sides."""
-    return (bids[0][0] + asks[0][0]) / 2 if bids and asks else None
-
-
-def steps(book: Book) -> list[float]:
-    """Price steps to group by: some 0.2 to 20 basis points, each a 1, 2 or 5 with zeros."""
-    price = middle(book.bids, book.asks)
-    if not price:
-        return []
+def steps(price: float) -> list[float]:
+    """Price steps to group by: some 0.2 to 20 basis points of a price, each a 1, 2 or 5 with zeros."""
     zeros = math.floor(math.log10(price)) - 4
-    return [float(f"{digit}e{zeros + more}") for more in (0, 1) for digit in (1, 2, 5)] + [
-        float(f"1e{zeros + 2}")
-    ]
+    fine = [float(f"{digit}e{zeros + more}") for more in (0, 1) for digit in (1, 2, 5)]
+    return [*fine, float(f"1e{zeros + 2}")]

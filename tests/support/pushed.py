@@ -37,5 +37,5 @@ def book(symbol: str = "BTC-USD", event: str = "live", step: float = 0, **more: 
 
 def trade(symbol: str = "BTC-USD", **more: Any) -> dict[str, Any]:
     """A trade of a taker who buys."""
-    plain = {"timestamp": TIME, "id": 1, "side": "buy", "price": 63510.15, "amount": 0.1}
+    plain = {"timestamp": TIME, "id": "1", "side": "buy", "price": 63510.15, "amount": 0.1}
     return {"symbol": symbol, **plain, **more}

@@ -53,7 +53,7 @@ def test_book_of_another_choice_is_not_taken() -> None:
     model = watched(products=[row("BTC-USD"), row("ETH-USD")], book=book("BTC-USD"))
     assert model.book(0.0)
     model.move(1)
-    assert model.book(0.0) is None
+    assert model.book_state(0.0).word == "waiting"
     model.take(decode(pushed(book=book("BTC-USD"), trades=[trade("BTC-USD")])), 0.0)
     assert model.book(0.0) is None
     assert not model.trades
@@ -64,40 +64,59 @@ def test_book_of_another_choice_is_not_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("best", "sizes"),
+    ("price", "sizes"),
     [
-        ((63510.14, 63510.15), [1, 2, 5, 10, 20, 50, 100]),
-        ((0.12345, 0.12346), [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3]),
-        ((1e-8, 2e-8), [1e-12, 2e-12, 5e-12, 1e-11, 2e-11, 5e-11, 1e-10]),
+        (63510.145, [1, 2, 5, 10, 20, 50, 100]),
+        (0.123455, [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3]),
+        (1e-8, [1e-12, 2e-12, 5e-12, 1e-11, 2e-11, 5e-11, 1e-10]),
     ],
 )
-def test_steps_go_by_the_price(best: tuple[float, float], sizes: list[float]) -> None:
+def test_steps_go_by_the_price(price: float, sizes: list[float]) -> None:
     """A price step is a round number; the largest of them is followed by none."""
-    model = watched(products=[row()], book=book(bids=[[best[0], 1]], asks=[[best[1], 1]]))
-    chosen = model.book(0.0)
-    assert chosen is not None
-    assert steps(chosen) == sizes
+    model = watched(products=[row(mid=price)])
+    assert steps(price) == sizes
     for step in [*sizes, 0.0]:
         model.group(0.0)
         assert model.step == step
-        model.take(decode(pushed(book=book(step=step, bids=[[best[0], 1]], asks=[[best[1], 1]]))), 0.0)
+
+
+def test_what_is_not_live_is_not_grouped() -> None:
+    """Without a price there is no step."""
+    model = watched(products=[row(event="stale")])
+    model.group(0.0)
+    assert model.step == 0
+
+
+def test_choosing_to_and_fro() -> None:
+    """What was chosen before is there still where the server has not even noticed the other choice."""
+    model = watched(
+        products=[row("BTC-USD"), row("ETH-USD")], book=book("BTC-USD"), trades=[trade("BTC-USD")]
+    )
+    model.move(1)
+    model.move(-1)
+    assert model.book(0.0)
+    assert model.trades
+    assert (model.prices.after, model.sizes.after) == (2, 8)
 
 
 def test_trades_come_once() -> None:
     """Trades that are sent again, as after another choice of levels, are there once, the last 50 of them."""
-    model = watched(products=[row()], book=book(), trades=[trade(id=number) for number in range(40)])
-    model.take(decode(pushed(trades=[trade(id=number) for number in range(20, 60)])), 0.0)
-    assert [each.id for each in model.trades] == list(range(10, 60))
+    model = watched(products=[row()], book=book(), trades=[trade(id=str(number)) for number in range(40)])
+    model.take(decode(pushed(trades=[trade(id=str(number)) for number in range(20, 60)])), 0.0)
+    assert [each.id for each in model.trades] == [str(number) for number in range(10, 60)]
 
 
 def test_digits_only_grow() -> None:
-    """A column keeps the room for the digits that it once needed, until another product is chosen."""
+    """A column keeps the room for digits that it once needed until another product is chosen."""
     model = watched(products=[row("BTC-USD"), row("ETH-USD")], book=book(), trades=[trade(amount=1e-10)])
     model.take(decode(pushed(book=book(bids=[[1, 1]], asks=[[2, 1]]))), 0.0)
     assert (model.prices.before, model.prices.after) == (5, 2)
     assert (model.sizes.before, model.sizes.after) == (3, 10)
+    model.group(0.0)
+    model.take(decode(pushed(book=book(step=1, bids=[[1, 1]], asks=[[2, 1]]))), 0.0)
+    assert (model.prices.before, model.prices.after) == (5, 2)
     model.move(1)
-    assert (model.prices.before, model.sizes.after) == (1, 0)
+    assert (model.prices.after, model.sizes.after) == (2, 1)  # of its row
 
 
 @pytest.mark.parametrize("event", ["connecting", "stale", "crossed", "gap", "resync", "refused", "one-sided"])

@@ -131,7 +131,7 @@ def test_kind_of_run_and_what_is_live() -> None:
 def test_trades_and_depth() -> None:
     """Trades are listed from the newest on, with a sign for the taker's side, and depths with both sides."""
     signals = {"bid_depth_10bps": 1_234_567, "ask_depth_10bps": 999, "imbalance_5": -0.25}
-    trades = [trade(id=1, side="sell", amount=2.0), trade(id=2, amount=0.25)]
+    trades = [trade(id="1", side="sell", amount=2.0), trade(id="2", amount=0.25)]
     text = "\n".join(shown(watched(book=book(signals=signals), trades=trades)))
     assert text.index("12:00:00 ▲    63510.15") < text.index("12:00:00 ▼    63510.15")
     assert " 10 bp   1.23M " in text
