@@ -52,13 +52,13 @@ def test_something_else_answers(status: HTTPStatus) -> None:
 
 @pytest.mark.parametrize("trouble", ["busy", "bad frame", "closed", "too large"])
 def test_reconnects(trouble: str) -> None:
-    """After a server that is full, sends nonsense or closes, the client connects anew, and says why before."""
+    """Where a server is full, sends nonsense or closes, the client says so and connects anew."""
     handshakes: list[str] = []
     reasons = {
         "busy": "HTTP 503",
         "bad frame": "a frame that can't be true: JSON is malformed",
         "closed": "the server has closed the connection",
-        "too large": "frame exceeds limit",
+        "too large": "message too big",
     }
 
     async def receive(connection: ServerConnection, request: Request) -> Response | None:
