@@ -44,7 +44,8 @@ currency, sizes in the base currency. sum: of the sizes from the mid on.
 bp: the spread, in basis points of the mid. imbalance 5: how much more is bid
 than asked at the best 5 levels, -1 to 1; a bar to the right: more is bid.
 depth 10 bp: what all levels within that distance of the mid are worth.
-lag: from the exchange to the server, the median and the 99th percentile.
+missing: trades that never came. lag: from the exchange to the server, the
+median and the 99th percentile of the last minute.
 """.strip().splitlines()
 
 
@@ -99,7 +100,7 @@ def _bar(model: Model, now: float, width: int) -> Text:
         return line((" connected, waiting for the first frame", HEAD), width=width)
     all_live = status.live == status.products
     counts = f" {status.live}/{status.products} live "
-    lost = f" resyncs {status.resyncs}  gaps {status.gaps}  missing trades {status.missing_trades}"
+    lost = f" resyncs {status.resyncs}  gaps {status.gaps}  missing {status.missing_trades}"
     lag = "" if status.lag_p50 is None else f"  lag {_ms(status.lag_p50)}/{_ms(status.lag_p99)} ms"
     time = f" {model.frame.time:%H:%M:%S} "
     left = f" {status.kind.upper()} "

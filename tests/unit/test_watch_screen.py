@@ -124,7 +124,7 @@ def test_kind_of_run_and_what_is_live() -> None:
     assert shown(watched(status=status(live=3, products=4)))[0].startswith(" LIVE ! 3/4 live")
     counts = status(resyncs=3, gaps=1, missing_trades=7, lag_p50=0.0042, lag_p99=0.011)
     first = shown(watched(status=counts))[0]
-    assert "resyncs 3  gaps 1  missing trades 7  lag 4/11 ms" in first
+    assert "resyncs 3  gaps 1  missing 7  lag 4/11 ms" in first
     assert first.endswith(f" {TIME[11:19]} ")
 
 
