@@ -7,9 +7,7 @@
 
 ## Goals
 - A change costs the same in a book of 100 levels and of 100,000, whatever side it is on.
-- The live levels take memory, and nothing else does.
-
-How a side meets them is in `side`.
+- The live levels take memory, and nothing else does; how, see `side`.
 """
 
 import math
@@ -162,9 +160,10 @@ class OrderBookState:
         self._time = self._known_until = None
 
     def _replace(self, snapshot: Snapshot) -> None:
-        bids = {level.price: level.size for level in snapshot.bids}
-        asks = {-level.price: level.size for level in snapshot.asks}
-        self._bids, self._asks = (Side(_without_zeros(sizes), self._kept) for sizes in (bids, asks))
+        # The exchange sends no levels of size 0 in a snapshot, but might.
+        bids = {level.price: level.size for level in snapshot.bids if level.size}
+        asks = {-level.price: level.size for level in snapshot.asks if level.size}
+        self._bids, self._asks = Side(bids, self._kept), Side(asks, self._kept)
         self._shared, self._synced, self._summary = False, True, None
         until = seconds(self._time) if self._known_until is None else self._known_until
         self._known_until = until if 0 <= _ahead(until, snapshot) < REPEATED else None
@@ -295,11 +294,6 @@ def _difference(ask: float, bid: float) -> float:
     # The prices were decimals before they were floats, and repr gives those decimals back; the
     # difference of the floats has noise in it. Takes 1 µs.
     return float(Decimal(repr(ask)) - Decimal(repr(bid)))
-
-
-def _without_zeros(sizes: dict[float, float]) -> dict[float, float]:
-    # The exchange sends no levels of size 0 in a snapshot, but might.
-    return sizes if all(sizes.values()) else {price: size for price, size in sizes.items() if size}
 
 
 def _depth(levels: int, bids: dict[float, float], asks: dict[float, float]) -> Depth:

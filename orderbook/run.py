@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from prometheus_client import REGISTRY
 
-from orderbook import settings
+from orderbook import engine
 from orderbook.metrics import Metrics
 from orderbook.output.lines import LineSink
 from orderbook.output.log import LogHandler
@@ -37,9 +37,9 @@ def start(
     main = sys.modules["__main__"].__spec__
     if main is None or main.name not in ("bytewax.run", "bytewax.testing"):
         return
-    settings.check_engine()
+    engine.check()
     shows = bool(sys.stderr and sys.stderr.isatty() and not (sys.stdout and sys.stdout.isatty()))
-    page.listen(settings.process_id())
+    page.listen(engine.process_id())
     if lines:
         lines.claim_stdout()
 
