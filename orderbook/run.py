@@ -17,6 +17,8 @@ from orderbook.output.log import start as start_log
 from orderbook.page.server import Page
 from orderbook.shutdown import Shutdown
 
+log = logging.getLogger(__name__)
+
 PROGRESS_INTERVAL = 1.0  # seconds
 
 
@@ -31,8 +33,9 @@ def start(
 ) -> None:
     """Make the process the run's own where it is the engine's command; elsewhere it belongs to others.
 
-    Without `lines` stdout is left as it is, for whoever writes there. How far the run is, as `progress` tells
-    it, is shown below the log where stderr is a terminal and stdout is none: lines there would tear it.
+    `at_exit` answers whether all came to its end, so that a page may stay. Without `lines` stdout is left as
+    it is, for whoever writes there. How far the run is, as `progress` tells it, is shown below the log where
+    stderr is a terminal and stdout is none: lines there would tear it.
     """
     main = sys.modules["__main__"].__spec__
     if main is None or main.name not in ("bytewax.run", "bytewax.testing"):
@@ -44,8 +47,10 @@ def start(
         lines.claim_stdout()
 
     def end() -> None:
+        if at_exit() and page.url:
+            log.info("the page stays at %s until a signal comes", page.url)
+            shutdown.linger()
         page.close()
-        at_exit()
 
     shutdown.install(end)
     start_log()  # has a thread, which must leave signals to the one of the shutdown

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar, TypeVarTuple
@@ -18,6 +19,7 @@ R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
+LINGER_INTERVAL = 0.05  # seconds
 POLL_TIMEOUT = 0.6  # seconds from a signal until a partition must have been polled; it is each millisecond
 
 
@@ -81,6 +83,14 @@ class Shutdown:
         """
         if self._resumable:
             self._exit(at_once=True)
+
+    def linger(self) -> None:
+        """Wait for a signal though the run is over, unless one came; it changes no exit code."""
+        if self._codes:
+            return
+        while not self._codes:
+            time.sleep(LINGER_INTERVAL)
+        self._codes.clear()
 
     def install(self, at_exit: Callable[[], object] = lambda: None) -> None:
         """Request the shutdown at SIGINT, SIGTERM and SIGHUP, and exit with the code that was requested.

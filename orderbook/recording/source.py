@@ -66,12 +66,13 @@ class RecordingSource(FixedPartitionedSource[tuple[str, Message], State]):
         share = sum(reader.bytes_read for reader in readers) / max(1, sum(r.size for r in readers))
         return printable(f"replayed {share:.0%}, until {self._part.last_time or 'the start'}")
 
-    def conclude(self, lines: int | None) -> None:
-        """Log what was replayed and printed, and why it has failed, if it has."""
+    def conclude(self, lines: int | None) -> bool:
+        """Log what was replayed and printed, and why it has failed, if it has; whether it came to its end."""
         log.info("replayed %s%s", self.report(), "" if lines is None else f", {lines} lines")
         if failure := self.failure():
             log.error("%s", failure)
             self._shutdown.request(1)
+        return self._part is not None and self._part.recordings.ended and not failure
 
     def report(self) -> str:
         """What was replayed so far, and where the files are that have not come to their end, in a line."""

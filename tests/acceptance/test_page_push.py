@@ -1,16 +1,17 @@
 """The live page's push and answers, of runs as a user starts them."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from tests.exchange import Exchange
 from tests.support.live import PAIR, all_live, end, settings
 from tests.support.naive_page import differences
+from tests.support.oracle import Oracle
 from tests.support.page import PageClient, get, get_json
 from tests.support.ports import held_port
-from tests.support.processes import Running, cluster, run, start
+from tests.support.processes import ROOT, Running, cluster, run, start
+from tests.support.recordings import frames_of
 from tests.support.waiting import wait_until
 
 TOP = ("bid_price", "bid_amount", "ask_price", "ask_amount")
@@ -71,13 +72,29 @@ def test_what_is_not_live_is_shown_so() -> None:
         end(process)
 
 
-def test_replay(tmp_path: Path) -> None:
-    """A replay shows what is replayed, and ends as it does without a page."""
-    page = ["dataflow:replay('tests/recordings')"]
-    with start(page, {"ORDERBOOK_PAGE": "0"}) as process:
-        url_of(process)
-        finished = process.wait()
-    assert (finished.code, finished.by_product) == (0, run(page).by_product)
+def test_replay() -> None:
+    """A replay's page moves with it, and stays when that is over; a signal ends it then, with code 0."""
+    flow = "dataflow:replay('tests/recordings', speed=4)"
+    with start([flow], {"ORDERBOOK_PAGE": "0"}) as process:
+        with PageClient(url_of(process), products=True, book="BTC-EUR", levels=10) as client:
+            for _ in range(5):
+                before = client.book.get("local_timestamp")
+                client.wait(lambda: client.book.get("local_timestamp") != before)  # noqa: B023
+            process.stderr.wait_for("the page stays at ")
+            bids, asks = last_book("BTC-EUR")
+            client.wait(lambda: (client.book["bids"], client.book["asks"]) == (bids, asks))
+            client.wait(lambda: client.status.get("kind") == "replay" and client.status["live"] == 4)
+        (finished,) = end(process)
+    assert finished.by_product == run(["dataflow:replay('tests/recordings')"]).by_product
+
+
+def last_book(product: str) -> tuple[list[list[float]], list[list[float]]]:
+    """The best ten levels a side of a product's book at the end of its recording."""
+    oracle = Oracle(product)
+    for frame in frames_of([ROOT / f"tests/recordings/{product}.jsonl"]):
+        oracle.apply(frame)
+    bids, asks = oracle.bids.items(), oracle.asks.items()
+    return [[*level] for level in sorted(bids, reverse=True)[:10]], [[*level] for level in sorted(asks)[:10]]
 
 
 def test_cluster() -> None:

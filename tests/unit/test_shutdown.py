@@ -91,3 +91,16 @@ def test_logged(caplog: pytest.LogCaptureFixture) -> None:
     [record] = caplog.records
     assert (record.levelno, record.getMessage()) == (logging.ERROR, "unexpected, the run ends")
     assert "numerator / denominator" in caplog.text
+
+
+def test_linger() -> None:
+    """A run that is over may wait for a signal, which is no request any more, unless there was one."""
+    shutdown = Shutdown()
+    waiting = threading.Thread(target=shutdown.linger)
+    waiting.start()
+    shutdown.request(130)
+    waiting.join(10)
+    assert not waiting.is_alive() and shutdown.code is None
+    shutdown.request(1)
+    shutdown.linger()
+    assert shutdown.code == 1
