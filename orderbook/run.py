@@ -47,9 +47,10 @@ def start(
         lines.claim_stdout()
 
     def end() -> None:
-        if at_exit() and page.url:
+        if at_exit() and page.is_served:
             log.info("the page stays at %s until a signal comes", page.url)
-            shutdown.linger()
+            page.ended()
+            shutdown.linger(lambda: page.is_served)
         page.close()
 
     shutdown.install(end)

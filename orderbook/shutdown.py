@@ -84,11 +84,11 @@ class Shutdown:
         if self._resumable:
             self._exit(at_once=True)
 
-    def linger(self) -> None:
-        """Wait for a signal though the run is over, unless one came; it changes no exit code."""
+    def linger(self, lasts: Callable[[], bool]) -> None:
+        """Wait for a signal though the run is over, as long as it lasts; that changes no exit code."""
         if self._codes:
             return
-        while not self._codes:
+        while not self._codes and lasts():
             time.sleep(LINGER_INTERVAL)
         self._codes.clear()
 

@@ -4,13 +4,14 @@ All here are functions of what is given: of a view, of a copy of its book, of co
 price and no amount. Times are ISO 8601, UTC, with microseconds.
 """
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import Annotated, Any
 
 import msgspec
 
 from orderbook import signals
-from orderbook.book import OrderBookState, OrderBookSummary
+from orderbook.book import OrderBookState, OrderBookSummary, Summary
 from orderbook.coinbase.messages import ABSURD, Message, Trade, seconds
 from orderbook.output.datasets import EXCHANGE, dataset
 from orderbook.output.encoding import iso_time, iso_times
@@ -36,8 +37,11 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pause: bool = False
 
     def __post_init__(self) -> None:
+        # Beyond these bounds floats overflow, or lose what a price has.
         if self.step and not 1e-12 <= self.step <= 1e12:
             raise ValueError(f"a step is 0 or from 1e-12 to 1e12, not {self.step!r}")
+        if self.cost and not 1e-12 <= self.cost <= 1e15:
+            raise ValueError(f"a cost is 0 or from 1e-12 to 1e15, not {self.cost!r}")
 
 
 choice_of = msgspec.json.Decoder(Choice).decode
@@ -66,9 +70,9 @@ class Row(msgspec.Struct, gc=False):
     lag: float | None
 
 
-def row(view: View) -> bytes:
-    """The row of a product; 6 µs."""
-    state, last, summary = view.state, view.last, view.summary
+def row(view: View, kept: Summary = None) -> bytes:
+    """The row of a product; 6 µs. `kept` is a newer summary, while the book repeats what it was."""
+    state, last, summary = view.state, view.last, kept or view.summary
     arrival = last.local_timestamp if last else None
     seen = None if arrival is None else iso_time(arrival // 1_000)
     times: tuple[str | None, str | None] = (seen, seen)
@@ -117,6 +121,16 @@ class Copy:
     def near(self) -> tuple[signals.Levels, signals.Levels]:
         """The bids and asks within `REACH` of the mid; 1 ms for 40,000 levels."""
         return self._book.within(REACH)
+
+    def is_newer_than(self, view: View) -> bool:
+        """Whether the view's book merely repeats what it was when it was copied, or before."""
+        return view.repeats and view.state is LIVE and self.state is LIVE
+
+    def forget(self, choices: Collection[Choice]) -> None:
+        """Forget the frames that none of these choices is of."""
+        keys = {(choice.levels, choice.step, choice.cost) for choice in choices}
+        for key in self._frames.keys() - keys:
+            del self._frames[key]
 
     def frame(self, levels: int, step: float, cost: float) -> bytes:
         """BOOK, as the push has it."""

@@ -3,11 +3,12 @@
 Each change is made into bytes once, when a client wants to see it; nothing is made that nobody looks at.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 
 import msgspec
 
+from orderbook.book import Summary
 from orderbook.page import frames
 from orderbook.page.frames import Choice, Copy
 from orderbook.page.totals import Totals
@@ -36,6 +37,7 @@ class Board:
         self._totals = Totals(views)
         self._counted = float("-inf")
         self._versions: dict[str, int] = {}
+        self._summaries: dict[str, Summary] = {}  # those in the rows
         self._rows: dict[str, tuple[int, msgspec.Raw]] = {}  # each with the number of its making
         self._made = 0
         self._copies: dict[str, Copy] = {}
@@ -56,15 +58,26 @@ class Board:
         """Make the rows that have changed, so many between two steps."""
         for place, view in enumerate(self.views.all(), start=1):
             version = view.version
-            known = view.symbol in self._rows
-            if self._versions.get(view.symbol) != version and not (known and view.repeats):
-                made = view.read(frames.row)
-                if made is not None:
+            if self._versions.get(view.symbol) != version:
+                read = view.read(self._read_row)
+                if read is not None:
+                    made, self._summaries[view.symbol] = read
                     self._versions[view.symbol] = version
                     self._made += 1
                     self._rows[view.symbol] = self._made, msgspec.Raw(made)
             if not place % ROWS_AT_ONCE:
                 yield
+
+    def _read_row(self, view: View) -> tuple[bytes, Summary]:
+        """The row of a view, and the summary in it: while the book repeats what it was, the one before."""
+        kept = self._summaries.get(view.symbol) if view.repeats else None
+        return frames.row(view, kept), kept or view.summary
+
+    def forget_rows(self) -> None:
+        """Forget all rows, since nobody looks at them: they are made anew for who comes next."""
+        self._rows.clear()
+        self._versions.clear()
+        self._summaries.clear()
 
     def rows(self, after: int) -> tuple[int, list[msgspec.Raw]]:
         """The rows that were made after a number, and the number to go on with."""
@@ -73,7 +86,7 @@ class Board:
     def copy(self, view: View) -> Copy | None:
         """The book of a view, copied where it has changed; None where a message comes meanwhile."""
         copy = self._copies.get(view.symbol)
-        if copy is None or not (view.repeats or view.read(copy.is_of)):
+        if copy is None or not (view.read(copy.is_newer_than) or view.read(copy.is_of)):
             if (copy := view.read(Copy)) is None:
                 return None
             self._copies[view.symbol] = copy
@@ -87,10 +100,14 @@ class Board:
             _ = copy.near
             yield
 
-    def keep(self, chosen: set[str]) -> None:
-        """Forget the copies of books that nobody looks at."""
-        for symbol in self._copies.keys() - chosen:
-            del self._copies[symbol]
+    def keep(self, choices: Collection[Choice]) -> None:
+        """Forget the copies of books, and their frames, that nobody looks at."""
+        chosen = {choice.book for choice in choices}
+        for symbol, copy in list(self._copies.items()):
+            if symbol in chosen:
+                copy.forget([choice for choice in choices if choice.book == symbol])
+            else:
+                del self._copies[symbol]
 
 
 class Viewer:

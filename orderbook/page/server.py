@@ -30,8 +30,9 @@ from orderbook.book import Step
 from orderbook.feed.stats import FeedStats
 from orderbook.page import answers
 from orderbook.page.answers import Answer, Gate
+from orderbook.page.client import MOST_CLIENTS, Client, Connection
 from orderbook.page.frames import choice_of
-from orderbook.page.push import Board, Viewer
+from orderbook.page.push import Board
 from orderbook.page.views import Views
 
 log = logging.getLogger(__name__)
@@ -40,12 +41,12 @@ INTERVAL = 0.1  # seconds between two frames to a client
 MOST_WORK = 0.1  # of a core; three clients of 400 products need about as much
 PIECE = 0.0005  # seconds of work, more or less, between two rests
 REST = 0.001  # seconds
-MOST_CLIENTS = 100
-MOST_CONNECTIONS = MOST_CLIENTS + 32  # so many more may be asking for a file, or be slow to ask
 MESSAGE_INTERVAL = 0.02  # seconds between two messages of a client; it may send more, and waits
 LARGEST_MESSAGE = 4_096  # bytes
 SEND_BUFFER = 262_144  # bytes that the kernel keeps for a client; more would be the past, and a queue
 RETRY_INTERVAL = 0.001  # seconds after which a book is copied that was being updated
+MOST_RETRIES = 1_000
+CHOICE_TIMEOUT = 5.0  # seconds in which a client must say what it wants
 CLOSE_TIMEOUT = 0.5  # seconds
 
 
@@ -89,8 +90,10 @@ class Page:
         try:
             family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             self._listener = socket.create_server(place[:2], family=family)
-        except (OSError, OverflowError) as error:  # OverflowError: a port above 65,535
-            why: str | None = "there is no such port"
+        except (OSError, OverflowError, UnicodeError) as error:
+            why: str | None = (
+                "there is no such host" if isinstance(error, UnicodeError) else "there is no such port"
+            )
             if isinstance(error, OSError):  # whose text has more, but for an unknown host's
                 why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
             raise SystemExit(f"ORDERBOOK_PAGE: can't listen at {shown(host, port)}: {why}") from None
@@ -101,6 +104,15 @@ class Page:
         """Serve from now on, where it listens."""
         if self._listener:
             self._thread.start()
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the thread serves it now."""
+        return self._thread.is_alive()
+
+    def ended(self) -> None:
+        """Say on the page that the replay is over."""
+        self._views.ended = True
 
     def close(self) -> None:
         """Close all connections, and end; from any thread."""
@@ -150,35 +162,6 @@ def shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class Connection(ServerConnection):
-    """A connection that is closed at once where there are many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if len(self.server.handler_tasks) > MOST_CONNECTIONS:
-            self.transport.abort()
-
-
-class Client:
-    """A client of the push."""
-
-    def __init__(self, connection: ServerConnection) -> None:
-        self.connection = connection
-        self.viewer = Viewer()
-        self.sending: asyncio.Task[None] | None = None
-
-    def push(self, board: Board) -> None:
-        """Send what is new, where the client has taken what it was sent before."""
-        if self.sending is None or self.sending.done():
-            frame = self.viewer.frame(board)
-            if frame is not None:
-                self.sending = asyncio.create_task(self._send(frame))
-
-    async def _send(self, frame: bytes) -> None:
-        with suppress(ConnectionClosed):
-            await self.connection.send(frame, text=True)
-
-
 class Serving:
     """What the server does: it answers requests, listens to clients and pushes to them."""
 
@@ -188,6 +171,7 @@ class Serving:
         self._files = answers.static_files()
         self._board = Board(views)
         self._clients: set[Client] = set()
+        self._answering = asyncio.Lock()  # books are answered one at a time
         self._rested = 0.0  # seconds of processor, at the last rest
 
     async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -221,19 +205,29 @@ class Serving:
             return answers.text(HTTPStatus.BAD_REQUEST)
         if (view := self._views.get(symbol)) is None:
             return answers.text(HTTPStatus.NOT_FOUND)
-        while (copy := self._board.copy(view)) is None:
-            await asyncio.sleep(RETRY_INTERVAL)
-        return answers.book(copy, levels)
+        async with self._answering:
+            began = time.thread_time()
+            for _ in range(MOST_RETRIES):
+                if (copy := self._board.copy(view)) is not None:
+                    break
+                await asyncio.sleep(RETRY_INTERVAL)
+            else:
+                return answers.text(HTTPStatus.SERVICE_UNAVAILABLE)
+            answer = answers.book(copy, levels)
+            await asyncio.sleep((time.thread_time() - began) / MOST_WORK)
+        return answer
 
     async def serve(self, connection: ServerConnection) -> None:
         """Listen to a client for as long as it stays."""
         client = Client(connection)
         self._clients.add(client)
         try:
+            async with asyncio.timeout(CHOICE_TIMEOUT):
+                client.viewer.choice = choice_of(await connection.recv())
             async for message in connection:
-                client.viewer.choice = choice_of(message)
                 await asyncio.sleep(MESSAGE_INTERVAL)
-        except msgspec.DecodeError:
+                client.viewer.choice = choice_of(message)
+        except (msgspec.DecodeError, TimeoutError):
             await connection.close(1008, "not a choice")
         except ConnectionClosed:
             pass
@@ -249,20 +243,27 @@ class Serving:
             await asyncio.sleep(max(INTERVAL - took, worked / MOST_WORK - took, REST))
 
     async def _push(self, now: float) -> None:
-        choices = [client.viewer.choice for client in self._clients if not client.viewer.choice.pause]
+        looking = [(each, each.viewer.choice) for each in self._clients if not each.viewer.choice.pause]
+        choices = [choice for _client, choice in looking]
         self._board.count(now)
         await self._rest()
         if any(choice.products for choice in choices):
             for _ in self._board.make_rows():
                 await self._rest()
-        books = {choice.book for choice in choices if choice.book}
-        self._board.keep(books)
-        for book in books:
+        else:
+            self._board.forget_rows()
+        self._board.keep(choices)
+        for book in {choice.book for choice in choices if choice.book}:
             for _ in self._board.make_book(book):
                 await self._rest()
-        for client in list(self._clients):
-            client.push(self._board)
-            await self._rest()
+        spent = 0.0
+        for client, choice in sorted(looking, key=lambda pair: pair[0].cost):  # cheap ones wait for no others
+            if client.viewer.choice is choice:  # what another one needs is made at the next beat
+                client.push(self._board, now, MOST_WORK / len(looking))
+                spent += client.cost
+                await self._rest()
+            if spent > 2 * MOST_WORK * INTERVAL:
+                break
 
     async def _rest(self) -> None:
         """Leave the interpreter to the dataflow for a moment, after a piece of work."""

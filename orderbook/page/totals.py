@@ -23,7 +23,7 @@ class Totals:
         """What it is now, with the lags of the last minute; 1 ms for 400 products."""
         feeds = None if self._views.feeds is None else list(self._views.feeds.values())
         views = self._views.all()
-        status: dict[str, Any] = {"kind": "replay" if feeds is None else "live"}
+        status: dict[str, Any] = {"kind": "replay" if feeds is None else "live", "ended": self._views.ended}
         status |= {"live": sum(view.state is LIVE for view in views), "products": len(views)}
         feeds = feeds or []
         status["connects"] = sum(feed.connects for feed in feeds)

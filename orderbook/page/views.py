@@ -107,6 +107,7 @@ class Views:
 
     def __init__(self, feeds: Mapping[str, FeedStats] | None) -> None:
         self.feeds = feeds
+        self.ended = False  # a replay that is over
         self._views: dict[str, View] = {}
 
     def expect(self, symbols: Collection[str]) -> None:

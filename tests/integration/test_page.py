@@ -12,7 +12,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from orderbook.coinbase.messages import Message
-from orderbook.page.server import MOST_CLIENTS, Page
+from orderbook.page.client import MOST_CLIENTS
+from orderbook.page.server import Page
 from tests.stress.fuzz_page import KEY, fuzz
 from tests.support.page import PageClient, get, get_json
 from tests.support.ports import held_port

@@ -175,10 +175,48 @@ def test_a_book_that_repeats_is_not_shown() -> None:
     old = snapshot("A-B", [(10.0, 1.0)], [(11.0, 3.0)])
     old.time = "2026-09-21T14:13:19.000000Z"
     fed.feed(old)
-    assert seen.frame() == {}
+    frame = seen.frame()
+    assert "book" not in frame
+    assert (frame["products"][0]["bid_price"], frame["products"][0]["seen"]) == (10.5, ARRIVED)  # it is heard
     fed.feed(update("A-B", "buy", 10.6, 1.0, "2026-09-21T14:13:20.500000Z"))
     frame = seen.frame()
     assert frame["book"]["bids"][0] == [10.6, 1.0] and frame["products"][0]["bid_price"] == 10.6
+
+
+def test_a_book_that_is_crossed_while_it_repeats() -> None:
+    """A book that is no longer live has no price, also while it repeats what it was."""
+    fed = _fed(WHOLE, update("A-B", "buy", 10.5, 1.0, "2026-09-21T14:13:20.000000Z"))
+    seen = Seen(fed, products=True, book="A-B")
+    assert seen.frame()["book"]["event"] == "live"
+    crossed = snapshot("A-B", [(12.0, 1.0)], [(11.0, 3.0)])
+    crossed.time = "2026-09-21T14:13:19.000000Z"
+    fed.feed(crossed)
+    frame = seen.frame()
+    assert (frame["book"]["event"], frame["products"][0]["event"]) == ("crossed", "crossed")
+    assert (frame["book"]["bids"], frame["products"][0]["bid_price"]) == ([], None)
+
+
+def test_rows_that_nobody_has_looked_at() -> None:
+    """Whoever comes after a while in which nobody looked gets rows of now."""
+    fed = _fed(WHOLE, update("A-B", "buy", 10.5, 1.0, "2026-09-21T14:13:20.000000Z"))
+    seen = Seen(fed, products=True)
+    assert seen.frame()["products"][0]["bid_price"] == 10.5
+    seen.board.forget_rows()
+    fed.feed(update("A-B", "buy", 10.7, 1.0, "2026-09-21T14:13:20.100000Z"))
+    again = snapshot("A-B", [(10.7, 1.0)], [(11.0, 3.0)])
+    again.time = "2026-09-21T14:13:20.100000Z"
+    fed.feed(again)
+    assert seen.frame()["products"][0]["bid_price"] == 10.7
+
+
+def test_frames_that_nobody_looks_at() -> None:
+    """What was made for a choice that is none any more is forgotten, though the book stands still."""
+    seen = Seen(_fed(WHOLE), book="A-B")
+    for cost in range(1, 100):
+        seen.choose(book="A-B", cost=cost)
+        seen.frame()
+        seen.board.keep([seen.viewer.choice])
+    assert len(seen.board._copies["A-B"]._frames) == 1
 
 
 def test_status() -> None:
@@ -192,6 +230,7 @@ def test_status() -> None:
     seen = Seen(fed, products=False)
     seen.board.count(0.0)
     counted = {"kind": "live", "live": 1, "products": 2, "connects": 4, "resyncs": 2, "gaps": 1}
+    counted |= {"ended": False}
     none = {"lag_p50": None, "lag_p99": None}
     assert seen.frame()["status"] == counted | {"missing_trades": 6} | none
     assert seen.frame() == {}
@@ -229,6 +268,7 @@ def test_quantile(counts: list[int], share: float, lag: float | None) -> None:
     [
         *("", "1", "[]", "null", '"x"', "{", '{"levels":0}', '{"levels":201}', '{"levels":1.5}', '{"x":1}'),
         *('{"step":-1}', '{"step":1e-300}', '{"step":1e13}', '{"step":1e999}', '{"cost":-1}', '{"cost":"1"}'),
+        *('{"cost":5e-324}', '{"cost":1e300}'),
         *('{"products":1}', '{"book":1}', '{"pause":null}', '{"step":NaN}', f'{{"book":"{"A" * 101}"}}'),
     ],
 )

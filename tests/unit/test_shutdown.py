@@ -96,11 +96,12 @@ def test_logged(caplog: pytest.LogCaptureFixture) -> None:
 def test_linger() -> None:
     """A run that is over may wait for a signal, which is no request any more, unless there was one."""
     shutdown = Shutdown()
-    waiting = threading.Thread(target=shutdown.linger)
+    waiting = threading.Thread(target=shutdown.linger, args=[lambda: True])
     waiting.start()
     shutdown.request(130)
     waiting.join(10)
     assert not waiting.is_alive() and shutdown.code is None
+    shutdown.linger(lambda: False)
     shutdown.request(1)
-    shutdown.linger()
+    shutdown.linger(lambda: True)
     assert shutdown.code == 1
