@@ -26,10 +26,7 @@ REPEATED = 60.0  # seconds that a renewed connection may be behind; more is a cl
 
 
 class OrderBookSummary(msgspec.Struct, frozen=True, gc=False):
-    """The best bid and the best ask of a book with both sides, bid below ask; so the spread is above 0.
-
-    `time` and `local_timestamp` are those of the message that the book was summarized after.
-    """
+    """The best bid and ask of a book with both sides, bid below ask, and the times of its last message."""
 
     bid_price: float
     bid_size: float
@@ -160,9 +157,11 @@ class OrderBookState:
         self._time = self._known_until = None
 
     def _replace(self, snapshot: Snapshot) -> None:
-        # The exchange sends no levels of size 0 in a snapshot, but might.
-        bids = {level.price: level.size for level in snapshot.bids if level.size}
-        asks = {-level.price: level.size for level in snapshot.asks if level.size}
+        bids = {level.price: level.size for level in snapshot.bids}
+        asks = {-level.price: level.size for level in snapshot.asks}
+        for sizes in (bids, asks):  # the exchange sends no levels of size 0 in a snapshot, but might
+            for price in [price for price, size in sizes.items() if not size]:
+                del sizes[price]
         self._bids, self._asks = Side(bids, self._kept), Side(asks, self._kept)
         self._shared, self._synced, self._summary = False, True, None
         until = seconds(self._time) if self._known_until is None else self._known_until
