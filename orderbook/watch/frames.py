@@ -92,6 +92,7 @@ class Status(Struct):
     missing_trades: Count = 0
     lag_p50: Number | None = None
     lag_p99: Number | None = None
+    ended: bool = False  # a replay that is over
 
 
 class Frame(Struct):

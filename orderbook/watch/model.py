@@ -6,7 +6,6 @@ back. What is not live has no prices here, so none can be drawn.
 
 import math
 from bisect import insort
-from collections import deque
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -63,7 +62,7 @@ class Model:
         self.step = 0.0
         self.lost = "connecting"  # why there is no connection; empty while there is one
         self._book: Book | None = None  # the last that came, maybe of what was chosen before
-        self._trades: deque[Trade] = deque(maxlen=MOST_TRADES)
+        self._trades: dict[str, list[Trade]] = {}  # of the chosen product, and maybe of the one before
         self._received = -math.inf
         self.prices, self.sizes = Digits(), Digits()  # of the ladder
 
@@ -95,8 +94,10 @@ class Model:
         if self.chosen is None and self.products:
             self.chosen = self.products[0]
         self._book = frame.book or self._book
-        known = {(trade.symbol, trade.id) for trade in self._trades}
-        self._trades.extend(trade for trade in frame.trades if (trade.symbol, trade.id) not in known)
+        its = self.trades
+        known = {trade.id for trade in its}
+        its += [trade for trade in frame.trades if trade.symbol == self.chosen and trade.id not in known]
+        self._trades = {self.chosen or "": sorted(its, key=_number)[-MOST_TRADES:]}  # older ones may follow
         self._make_room()
 
     # What is chosen
@@ -166,7 +167,7 @@ class Model:
     @property
     def trades(self) -> list[Trade]:
         """The last trades of the chosen product, the oldest first."""
-        return [trade for trade in self._trades if trade.symbol == self.chosen]
+        return list(self._trades.get(self.chosen or "", ()))
 
     def book_state(self, now: float) -> State:
         """The state of the chosen product's book."""
@@ -192,6 +193,13 @@ def decimals(number: float) -> int:
 
 def steps(price: float) -> list[float]:
     """Price steps to group by: some 0.2 to 20 basis points of a price, each a 1, 2 or 5 with zeros."""
+    if not price > 0:
+        return []
     zeros = math.floor(math.log10(price)) - 4
     fine = [float(f"{digit}e{zeros + more}") for more in (0, 1) for digit in (1, 2, 5)]
     return [*fine, float(f"1e{zeros + 2}")]
+
+
+def _number(trade: Trade) -> int:
+    """The exchange's number of a trade; ids that are no numbers stay as they came."""
+    return int(trade.id) if trade.id.isascii() and trade.id.isdigit() and len(trade.id) < 20 else 0

@@ -103,7 +103,7 @@ def _bar(model: Model, now: float, width: int) -> Text:
     lost = f" resyncs {status.resyncs}  gaps {status.gaps}  missing {status.missing_trades}"
     lag = "" if status.lag_p50 is None else f"  lag {_ms(status.lag_p50)}/{_ms(status.lag_p99)} ms"
     time = f" {model.frame.time:%H:%M:%S} "
-    left = f" {status.kind.upper()} "
+    left = f" {status.kind.upper()}{' OVER' if status.ended else ''} "
     middle = cells.left(lost + lag, width - len(left) - len(counts) - len(time) - 2)
     marked = (f"{counts}  " if all_live else f"!{counts} ", "" if all_live else WARNING)
     return line((left, "bold reverse"), marked, (middle, ""), (time, ""), width=width)

@@ -106,6 +106,20 @@ def test_trades_come_once() -> None:
     assert [each.id for each in model.trades] == [str(number) for number in range(10, 60)]
 
 
+def test_trades_are_in_their_order() -> None:
+    """Trades that come behind newer ones, and after another product's, stand where their numbers put them."""
+    model = watched(
+        products=[row("BTC-USD"), row("ETH-USD")], book=book(), trades=[trade("BTC-USD", id="51")]
+    )
+    model.take(decode(pushed(trades=[trade("BTC-USD", id=str(number)) for number in range(9, 52)])), 0.0)
+    assert [each.id for each in model.trades] == [str(number) for number in range(9, 52)]
+    model.move(1)
+    model.take(decode(pushed(trades=[trade("ETH-USD", id="3")])), 0.0)
+    model.move(-1)
+    model.take(decode(pushed(trades=[trade("BTC-USD", id=str(number)) for number in range(20, 60)])), 0.0)
+    assert [each.id for each in model.trades] == [str(number) for number in range(20, 60)]
+
+
 def test_digits_only_grow() -> None:
     """A column keeps the room for digits that it once needed until another product is chosen."""
     model = watched(products=[row("BTC-USD"), row("ETH-USD")], book=book(), trades=[trade(amount=1e-10)])

@@ -20,7 +20,8 @@ export class Trades {
 
   take(trades) {
     const known = new Set(this.trades.map(({ id }) => id)); // one who chose to and fro is sent them twice
-    this.trades = this.trades.concat(trades.filter(({ id }) => !known.has(id))).slice(-MOST);
+    const all = this.trades.concat(trades.filter(({ id }) => !known.has(id)));
+    this.trades = all.sort((one, other) => Number(one.id) - Number(other.id)).slice(-MOST); // older ones may follow
     for (const { price, amount } of trades) {
       this.decimals = Math.max(this.decimals, decimalsOf(price));
       this.sizeDecimals = Math.min(8, Math.max(this.sizeDecimals, decimalsOf(amount)));

@@ -39,10 +39,11 @@ export class Trust {
 
   title(live, count, status) {
     const { isOld } = this.market;
-    const kind = status?.kind === "replay" ? "replay" : "live";
+    const kind = status?.kind === "replay" ? "replayed" : "live";
     let title = `● ${count} ${kind} – Order books`;
+    if (status?.ended) title = "■ replay over – Order books";
     if (isOld) title = "✕ no server – Order books";
-    else if (live < count) title = `○ ${count - live} of ${count} not live – Order books`;
+    else if (live < count && !status?.ended) title = `○ ${count - live} of ${count} not live – Order books`;
     if (document.title !== title) document.title = title;
     const icon = isOld ? "/favicon-none.svg" : live < count ? "/favicon-some.svg" : "/favicon.svg";
     const link = byId("favicon");
@@ -63,7 +64,9 @@ export class Trust {
     mark(byId("banner"), "calm", !text); // it keeps its place, so that nothing moves when there is news
     mark(byId("banner"), "lost", this.market.isOld);
     const isReplay = this.market.status?.kind === "replay";
-    text ||= isReplay ? "A recording is replayed." : `All ${live} books are live.`;
+    const isOver = this.market.status?.ended;
+    if (isReplay) text ||= isOver ? "The recording is over: these are its last prices." : "A recording is replayed.";
+    text ||= `All ${live} books are live.`;
     if (text === this.said) return; // a screen reader speaks what changes
     this.said = text;
     byId("banner").textContent = text;
