@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from orderbook.watch.frames import BadFrame, Book, Choice, Frame, Row, Status, Trade
 
+LATE_AFTER = 2.0  # seconds that a frame took longer than the fastest of its connection
 SILENT_AFTER = 2.0  # seconds; heartbeats come once a second, and so do frames of the push
 MOST_PRODUCTS = 10_000
 MOST_TRADES = 50
@@ -62,8 +63,10 @@ class Model:
         self.step = 0.0
         self.lost = "connecting"  # why there is no connection; empty while there is one
         self._book: Book | None = None  # the last that came, maybe of what was chosen before
-        self._trades: dict[str, list[Trade]] = {}  # of the chosen product, and maybe of the one before
+        self._trades: list[Trade] = []
         self._received = -math.inf
+        self._fastest = math.inf  # least of own clock less frame's time: the clocks' difference, nearly
+        self._late = 0.0
         self.prices, self.sizes = Digits(), Digits()  # of the ladder
 
     # What comes
@@ -71,6 +74,7 @@ class Model:
     def connected(self, now: float) -> None:
         """Begin anew: the next frame has all."""
         self.lost, self._received = "", now
+        self._fastest, self._late = math.inf, 0.0
         self.status = self.frame = None
         self.rows.clear()
         self.products.clear()
@@ -84,6 +88,9 @@ class Model:
     def take(self, frame: Frame, now: float) -> None:
         """Follow a frame; `BadFrame` where it can't be true."""
         self.frame, self._received = frame, now
+        apart = now - frame.time.timestamp()
+        self._fastest = min(self._fastest, apart)
+        self._late = apart - self._fastest
         self.status = frame.status or self.status
         for row in frame.products:
             if row.symbol not in self.rows:
@@ -94,10 +101,10 @@ class Model:
         if self.chosen is None and self.products:
             self.chosen = self.products[0]
         self._book = frame.book or self._book
-        its = self.trades
-        known = {trade.id for trade in its}
-        its += [trade for trade in frame.trades if trade.symbol == self.chosen and trade.id not in known]
-        self._trades = {self.chosen or "": sorted(its, key=_number)[-MOST_TRADES:]}  # older ones may follow
+        trades = {trade.id: trade for trade in [*self._trades, *frame.trades] if trade.symbol == self.chosen}
+        # Ids are whole numbers as text; one who chose to and fro is sent older ones after newer ones.
+        ordered = sorted(trades.values(), key=lambda trade: (len(trade.id), trade.id))
+        self._trades = ordered[-MOST_TRADES:]
         self._make_room()
 
     # What is chosen
@@ -111,7 +118,7 @@ class Model:
     def group(self, now: float) -> None:
         """Group the levels by the next larger step, or, after the largest, by none."""
         row = self.rows.get(self.chosen or "")
-        if row and row.mid and self.state(row.symbol, now).has_prices:
+        if row and row.mid and row.mid > 0 and self.state(row.symbol, now).has_prices:
             larger = [step for step in steps(row.mid) if step > self.step]
             self._choose(row.symbol, larger[0] if larger else 0.0)
 
@@ -149,6 +156,8 @@ class Model:
             return State("no connection", self.lost)
         if (silence := now - self._received) > SILENT_AFTER:
             return State("no data", f"for {silence:.0f} s")
+        if self._late > LATE_AFTER:
+            return State("frames arrive late", f"{self._late:.0f} s")
         return State("live")
 
     def state(self, product: str, now: float) -> State:
@@ -167,7 +176,7 @@ class Model:
     @property
     def trades(self) -> list[Trade]:
         """The last trades of the chosen product, the oldest first."""
-        return list(self._trades.get(self.chosen or "", ()))
+        return [trade for trade in self._trades if trade.symbol == self.chosen]
 
     def book_state(self, now: float) -> State:
         """The state of the chosen product's book."""
@@ -193,13 +202,6 @@ def decimals(number: float) -> int:
 
 def steps(price: float) -> list[float]:
     """Price steps to group by: some 0.2 to 20 basis points of a price, each a 1, 2 or 5 with zeros."""
-    if not price > 0:
-        return []
     zeros = math.floor(math.log10(price)) - 4
     fine = [float(f"{digit}e{zeros + more}") for more in (0, 1) for digit in (1, 2, 5)]
     return [*fine, float(f"1e{zeros + 2}")]
-
-
-def _number(trade: Trade) -> int:
-    """The exchange's number of a trade; ids that are no numbers stay as they came."""
-    return int(trade.id) if trade.id.isascii() and trade.id.isdigit() and len(trade.id) < 20 else 0

@@ -172,7 +172,7 @@ def test_silent_server() -> None:
         == ("no data", "for 2 s")
     )
     assert model.book(2.1) is None
-    model.take(decode(pushed()), 2.2)
+    model.take(decode(pushed("2026-11-24T12:00:01+00:00")), 2.2)
     assert model.state("BTC-USD", 2.2).is_live
 
 
@@ -195,3 +195,14 @@ def test_endless_products() -> None:
     model = watched(products=[row(f"A{number}") for number in range(MOST_PRODUCTS)])
     with pytest.raises(BadFrame, match="10,000 products"):
         model.take(decode(pushed(products=[row("B")])), 0.0)
+
+
+def test_late_frames() -> None:
+    """Where frames take over 2 s longer than the fastest one did, nothing that they bring is live."""
+    model = watched(products=[row("BTC-USD")], book=book("BTC-USD"))
+    model.take(decode(pushed()), 3.0)
+    assert str(model.connection(3.0)) == "frames arrive late: 3 s"
+    assert model.book(3.0) is None
+    model.connected(4.0)
+    model.take(decode(pushed()), 4.0)
+    assert model.connection(4.0).is_live

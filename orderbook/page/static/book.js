@@ -39,7 +39,7 @@ export class BookHead {
     write(facts.weighted, fixed(signals?.weighted_mid, decimals + 1));
     const near = [1, 5, 25].map((levels) => signed(signals?.[`imbalance_${levels}`] ?? null, 2));
     write(facts.near, near.join("  "));
-    write(facts.levels, isLive ? book.levels.map((count) => fixed(count, 0)).join("  ") : NONE);
+    write(facts.levels, isLive ? book.levels.map((count) => fixed(count, 0)).join("  ") || NONE : NONE);
     write(facts.rate, `${fixed(product.history.rate, 1)} a second, ${milliseconds(row.lag)}`);
     write(facts.age, Number.isNaN(product.age) ? NONE : `${age(product.age)} ago`);
     const dated = isLive ? book.timestamp : null;
@@ -49,6 +49,6 @@ export class BookHead {
 }
 
 function reason(state, given) {
-  if (state === "old") return "What is shown is old: no word from the server.";
+  if (state === "old") return "What is shown is old.";
   return `Not live: ${state}${given ? ` – ${given}` : ""}`;
 }

@@ -47,7 +47,6 @@ export class Heatmap {
       }
     });
     if (book?.bids.length && book.asks.length) this.aim(book);
-    this.draw();
   }
 
   // Show what the ladder reaches; only where that has become quite another, the picture moves.

@@ -54,16 +54,16 @@ export class Ladder {
 
   offer(product, mid) {
     const steps = stepsFor(mid, product.decimals);
-    const chosen = this.step.value;
-    // By what the ladder is grouped now stays among them, though the price has moved on.
-    if (Number(chosen) && !steps.includes(Number(chosen))) steps.push(Number(chosen));
-    const known = `${steps.length} ${steps[0]} ${steps.at(-1)}`;
+    const known = `${steps.length} ${steps[0]}`;
     if (known === this.steps) return;
+    const chosen = this.grouping;
+    if (chosen && !steps.includes(chosen)) steps.push(chosen); // it is grouped by it still
+    steps.sort((one, other) => one - other);
     this.steps = known;
     const option = (step, text) => element("option", "", text, { value: step });
     const options = steps.map((step) => option(step, fixed(step, decimalsOf(step))));
     this.step.replaceChildren(option(0, "none"), ...options);
-    this.step.value = chosen;
+    this.step.value = String(chosen);
   }
 
   paint(product, book) {

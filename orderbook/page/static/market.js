@@ -3,6 +3,7 @@
 import { decimalsOf } from "./numbers.js";
 import { History } from "./history.js";
 
+const LATE_AFTER = 2; // seconds that a frame took longer than the fastest of its connection
 const SILENT_AFTER = 1.7; // seconds without any frame of a product; heartbeats come each second
 
 export const GLYPHS = { live: "●", connecting: "…", crossed: "✕", refused: "✕", closed: "✕" };
@@ -44,6 +45,8 @@ export class Market {
     this.time = NaN; // of the last frame, in seconds since 1970 by the server's clock
     this.second = 0;
     this.isOld = true; // no frame for too long, or not yet any
+    this.fastest = Infinity; // least of own clock less frame's time: the clocks' difference, nearly
+    this.late = 0; // seconds, of the last frame; 0 where it is not late
     this.changed = new Set();
     this.members = 0; // grows whenever a product comes or goes
   }
@@ -52,8 +55,11 @@ export class Market {
   take(frame, isFirst) {
     if (this.isOld) this.everything();
     if (isFirst) this.forget(new Set(frame.products.map((row) => row.symbol)));
-    this.isOld = false;
     this.time = Date.parse(frame.time) / 1000;
+    const apart = performance.now() / 1000 - this.time;
+    this.fastest = Math.min(isFirst ? Infinity : this.fastest, apart);
+    this.late = apart - this.fastest > LATE_AFTER ? apart - this.fastest : 0;
+    this.isOld = this.late > 0;
     if (frame.status) this.status = frame.status;
     for (const row of frame.products ?? []) {
       let product = this.products.get(row.symbol);
@@ -80,6 +86,7 @@ export class Market {
 
   // Nothing that came before is to be shown as live.
   growOld() {
+    this.late = 0;
     this.isOld = true;
     this.everything();
     this.judge();

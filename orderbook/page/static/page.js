@@ -143,7 +143,7 @@ class Page {
   }
 }
 
-const EMPTY = { bids: [], asks: [], step: 0, signals: null, depth: null, cost: null, levels: [0, 0] };
+const EMPTY = { bids: [], asks: [], step: 0, signals: null, depth: null, cost: null, levels: [] };
 
 function named() {
   try {

@@ -54,11 +54,11 @@ export class Push {
     this.socket = socket;
     this.said = "";
     this.hasAll = false;
-    this.began = Date.now();
+    this.began = performance.now();
     socket.onopen = () => this.send();
     socket.onmessage = (event) => {
       if (socket !== this.socket) return;
-      this.heard = Date.now();
+      this.heard = performance.now();
       this.attempts = 0;
       this.quietSince = 0;
       const frame = JSON.parse(event.data);
@@ -80,14 +80,14 @@ export class Push {
   }
 
   quiet() {
-    if (!this.quietSince) this.quietSince = this.heard || Date.now();
+    if (!this.quietSince) this.quietSince = Date.now() - (this.heard && performance.now() - this.heard);
     this.onQuiet(this.quietSince);
   }
 
   watch() {
     if (this.quietSince) this.onQuiet(this.quietSince);
     if (!this.socket) return;
-    const since = Date.now() - Math.max(this.heard, this.began);
+    const since = performance.now() - Math.max(this.heard, this.began);
     if (this.socket.readyState === WebSocket.CONNECTING) {
       if (since > OPEN_WITHIN) this.leave(this.socket);
     } else if (since > LOST_AFTER) {

@@ -42,7 +42,7 @@ export class Trust {
     const kind = status?.kind === "replay" ? "replayed" : "live";
     let title = `● ${count} ${kind} – Order books`;
     if (status?.ended) title = "■ replay over – Order books";
-    if (isOld) title = "✕ no server – Order books";
+    if (isOld) title = `✕ ${this.market.late ? "late" : "no server"} – Order books`;
     else if (live < count && !status?.ended) title = `○ ${count - live} of ${count} not live – Order books`;
     if (document.title !== title) document.title = title;
     const icon = isOld ? "/favicon-none.svg" : live < count ? "/favicon-some.svg" : "/favicon.svg";
@@ -52,11 +52,13 @@ export class Trust {
 
   banner(off, live) {
     let text = "";
-    if (this.market.isOld) {
+    if (this.market.late) {
+      text = `Frames arrive late: ${fixed(this.market.late, 0)} s. What is grey is old.`;
+    } else if (this.market.isOld) {
       if (Date.now() - this.quietSince < PATIENCE) return; // a page that is shown again is old for a moment
       const since = new Date(this.quietSince).toTimeString().slice(0, 8);
       text = `No word from the server since ${since}. What is grey is old; connecting anew all the time.`;
-    } else if (off.length) {
+    } else if (off.length && !this.market.status?.ended) {
       const names = off.slice(0, NAMED).map((product) => `${product.symbol} ${product.state}`).join(", ");
       const more = off.length > NAMED ? ` and ${off.length - NAMED} more` : "";
       text = `Not live: ${names}${more}.${live ? "" : " Nothing here is live."}`;
