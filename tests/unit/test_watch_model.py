@@ -206,3 +206,10 @@ def test_late_frames() -> None:
     model.connected(4.0)
     model.take(decode(pushed()), 4.0)
     assert model.connection(4.0).is_live
+
+
+def test_trades_by_their_ids() -> None:
+    """Older trades that are sent after newer ones, as after choosing to and fro, come before them."""
+    model = watched(products=[row("BTC-USD")], trades=[trade("BTC-USD", id="10")])
+    model.take(decode(pushed(trades=[trade("BTC-USD", id="9"), trade("BTC-USD", id="8")])), 0.0)
+    assert [each.id for each in model.trades] == ["8", "9", "10"]
