@@ -14,6 +14,7 @@ from random import Random
 from orderbook.coinbase.exchange import decode
 from orderbook.coinbase.messages import BadFrame, L2Update, Snapshot
 from tests.exchange.market import Market
+from tests.stress.report import report
 from tests.support.processes import ROOT
 
 LONGEST_TEXT = 400  # characters of an error's text, however long its frame
@@ -122,17 +123,5 @@ def _short(frame: bytes) -> str:
     return f"{len(frame)} bytes, {frame[:300]!r}"
 
 
-def main(rounds: str = "100000", seed: str = "1") -> int:
-    """Fuzz, print the outcomes, and return the exit code."""
-    began = time.perf_counter()
-    counts, wrong = fuzz(int(rounds), int(seed))
-    for outcome, count in counts.most_common():
-        print(f"{count:>10,} {outcome}")
-    print(f"{sum(counts.values()):>10,} frames in {time.perf_counter() - began:.1f} s, {len(wrong)} wrong")
-    for what in wrong[:20]:
-        print(what)
-    return 1 if wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(report(fuzz, rounds=100_000))

@@ -12,7 +12,6 @@ import gc
 import json
 import logging
 import sys
-import time
 from collections import Counter
 from collections.abc import Generator, Iterator
 from itertools import count
@@ -35,6 +34,7 @@ from orderbook.feed.troubles import Troubles
 from orderbook.feed.websocket import Policy
 from tests.exchange.market import Market
 from tests.stress.fuzz import mutants
+from tests.stress.report import report
 from tests.support.client import as_sent
 
 PRODUCT = "BTC-USD"
@@ -261,17 +261,5 @@ async def _run(trial: Trial, rounds: int, loop: SkippingLoop) -> None:
             trial.wrong.append(f"the feed ended: {ended!r}, after {trial.last[:300]!r}")
 
 
-def main(rounds: str = "100000", seed: str = "1") -> int:
-    """Fuzz, print the outcomes, and return the exit code."""
-    began = time.perf_counter()
-    counts, wrong = fuzz(int(rounds), int(seed))
-    for outcome, number in counts.most_common():
-        print(f"{number:>10,} {outcome}")
-    print(f"{time.perf_counter() - began:.1f} s, {len(wrong)} wrong")
-    for what in wrong:
-        print(what)
-    return 1 if wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(report(fuzz, rounds=100_000))

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from orderbook.book import OrderBookState
 from orderbook.coinbase.messages import Level, Message, Snapshot
 from orderbook.page.server import Page
+from tests.stress.report import report
 from tests.support.page import PageClient, get_json
 
 DEADLINE = 10.0  # seconds for a request; the server gives one that is not whole 5
@@ -249,17 +250,5 @@ async def _attack(trial: Trial, port: int, rounds: int) -> None:
     await asyncio.gather(*(attacker() for _ in range(SIDE_BY_SIDE)))
 
 
-def main(rounds: str = "10000", seed: str = "1") -> int:
-    """Fuzz, print the outcomes, and return the exit code."""
-    began = time.perf_counter()
-    counts, wrong = fuzz(int(rounds), int(seed))
-    for outcome, number in counts.most_common():
-        print(f"{number:>10,} {outcome}")
-    print(f"{time.perf_counter() - began:.1f} s, {len(wrong)} wrong")
-    for what in wrong[:20]:
-        print(what)
-    return 1 if wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(report(fuzz, rounds=10_000))
