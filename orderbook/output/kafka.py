@@ -5,13 +5,9 @@ Needs the package confluent-kafka, though not before a `KafkaSink` is made.
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from orderbook.output.row_sink import RowPartition, RowSink
 from orderbook.shutdown import Shutdown
-
-if TYPE_CHECKING:
-    pass
 
 REQUIREMENT = "confluent-kafka==2.16.1"
 
