@@ -49,23 +49,22 @@ def start(
     def end() -> None:
         if at_exit() and page.is_served:
             log.info("the page stays at %s until a signal comes", page.url)
-            page.ended()
+            page.mark_ended()
             shutdown.linger(lambda: page.is_served)
         page.close()
 
     shutdown.install(end)
-    start_log()  # has a thread, which must leave signals to the one of the shutdown
+    handler = start_log()  # has a thread, which must leave signals to the one of the shutdown
     REGISTRY.register(metrics)
     page.start()
     threading.Thread(target=background, daemon=True).start()
-    if progress and shows:
-        threading.Thread(target=_show, args=[progress], daemon=True).start()
+    if progress and shows and handler:
+        threading.Thread(target=_show, args=[progress, handler], daemon=True).start()
     gc.freeze()  # the program itself is never garbage: a full collection need not look at it again
 
 
-def _show(progress: Callable[[], str | None]) -> None:
-    handlers = [handler for handler in logging.root.handlers if isinstance(handler, LogHandler)]
+def _show(progress: Callable[[], str | None], handler: LogHandler) -> None:
     while True:
         time.sleep(PROGRESS_INTERVAL)
         if text := progress():
-            handlers[0].show(text)
+            handler.show(text)

@@ -15,11 +15,13 @@ _CLEAR = "\r\x1b[K"  # the terminal's line
 FLUSH_TIMEOUT = 0.2  # seconds that an exit waits for a reader that takes nothing; thrice for others
 
 
-def start() -> None:
-    """Log all from INFO on to stderr; where stderr is closed, nowhere."""
+def start() -> "LogHandler | None":
+    """Log all from INFO on to stderr, by this handler; where stderr is closed, nowhere."""
     logging.root.setLevel(logging.INFO)
     logging.captureWarnings(True)
-    logging.root.addHandler(logging.NullHandler() if sys.stderr is None else LogHandler(sys.stderr.fileno()))
+    handler = None if sys.stderr is None else LogHandler(sys.stderr.fileno())
+    logging.root.addHandler(handler or logging.NullHandler())
+    return handler
 
 
 class Progress(logging.LogRecord):

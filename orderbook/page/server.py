@@ -110,7 +110,7 @@ class Page:
         """Whether the thread serves it now."""
         return self._thread.is_alive()
 
-    def ended(self) -> None:
+    def mark_ended(self) -> None:
         """Say on the page that the replay is over."""
         self._views.ended = True
 

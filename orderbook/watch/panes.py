@@ -11,7 +11,7 @@ from orderbook.watch.frames import Level, Row, Signals, Trade
 from orderbook.watch.model import Model, State
 
 BID, ASK, GREY, HEAD, WARNING = "cyan", "yellow", "bright_black", "bold", "bold red reverse"
-SIGNS = {"live": "●", "silent": "~"}  # and "!" of any other state: it is told without colours too
+SIGNS = {"live": "●", "silent": "~"}  # and "!" of any other state: the sign says it without colours
 SIDES = {"buy": ("▲", BID), "sell": ("▼", ASK)}
 
 Lines = list[Text]
