@@ -15,7 +15,7 @@ from pathlib import Path
 from orderbook.coinbase.messages import BadFrame, L2Update, Message, Snapshot, Status, Trade, arrival
 from orderbook.printable import printable
 from orderbook.recording.breaks import STOPPED_AFTER
-from orderbook.recording.line import MAX_LINE, decode_line
+from orderbook.recording.line import MAX_LINE, decode_line, too_long
 from orderbook.recording.paths import files_at
 from orderbook.recording.reader import Reader
 
@@ -90,7 +90,7 @@ def contents(files: Iterable[Path], products: dict[str, Product]) -> Iterator[st
 
 def _count(line: bytes, products: dict[str, Product]) -> None:
     if len(line) > MAX_LINE:
-        raise BadFrame(f"longer than {MAX_LINE} bytes: {line[:200]!r}")
+        raise too_long(line)
     message = decode_line(line)
     if isinstance(message, Message):
         products.setdefault(message.product_id, Product()).add(message)

@@ -20,7 +20,7 @@ from websockets.uri import parse_uri
 
 from orderbook.output.datasets import Dataset, dataset
 from orderbook.output.kafka import servers
-from orderbook.recording.line import arrival
+from orderbook.recording.line import time_of_text
 
 S = TypeVar("S", bound="OutputSettings")
 T = TypeVar("T")
@@ -93,6 +93,11 @@ def shown(url: str) -> str:
     return repr(url.removesuffix(rest) + place)[1:-1][:200]
 
 
+def is_port(text: str) -> bool:
+    """Whether a text is the number of a port."""
+    return re.fullmatch("[0-9]{1,5}", text) is not None and int(text) <= 65_535
+
+
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.strip().rpartition(":")
     if not colon:
@@ -101,11 +106,7 @@ def _address(text: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         host = ""
-    if (
-        not re.fullmatch("[0-9]{1,5}", port)
-        or int(port) > 65_535
-        or not re.fullmatch(r"[\w.:%-]+", host, re.A)
-    ):
+    if not is_port(port) or not re.fullmatch(r"[\w.:%-]+", host, re.A):
         raise ValueError(f"{text!r} is not a port, nor host:port such as 127.0.0.1:8080")
     return host, int(port)
 
@@ -166,9 +167,8 @@ class OutputSettings:
     )
     kafka: str | None = _setting("ORDERBOOK_KAFKA", None, servers)
     datasets: tuple[Dataset, ...] = _setting("ORDERBOOK_DATASETS", _DATASETS, _datasets)
-    page: tuple[str, int] | None = _setting(
-        "ORDERBOOK_PAGE", None, _address
-    )  # host and port; 0: any free one
+    # Host and port; 0: any free one.
+    page: tuple[str, int] | None = _setting("ORDERBOOK_PAGE", None, _address)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,8 +178,8 @@ class ReplaySettings(OutputSettings):
     path: str = _setting(None, "tests/recordings", str)
     products: tuple[str, ...] | None = _setting(None, None, _products)  # None: all
     speed: float | None = _setting(None, None, _speed)  # None: as fast as it goes
-    start: int | None = _setting(None, None, arrival)  # in nanoseconds since 1970
-    end: int | None = _setting(None, None, arrival)
+    start: int | None = _setting(None, None, time_of_text)  # in nanoseconds since 1970
+    end: int | None = _setting(None, None, time_of_text)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

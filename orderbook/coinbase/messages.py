@@ -142,9 +142,15 @@ class Status(msgspec.Struct, tag_field="type", tag="disconnect", omit_defaults=T
     time: str | None = None
 
     @property
+    def event_and_reason(self) -> tuple[str, str]:
+        """What happened, in a word, and why."""
+        event, _, reason = self.reason.partition(": ")
+        return event, reason
+
+    @property
     def event(self) -> str:
         """What happened, in a word."""
-        return self.reason.partition(":")[0]
+        return self.event_and_reason[0]
 
 
 Message = Snapshot | L2Update | Trade | LastTrade | Heartbeat | Status

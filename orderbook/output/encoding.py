@@ -49,21 +49,25 @@ def json_line(product_summary: tuple[str, OrderBookSummary]) -> bytes:
     Takes 1.6 times as long as its text does: 3.2 µs where that took 2.0.
     """
     symbol, summary = product_summary
-    bid, ask, spread = summary.bid_price, summary.ask_price, summary.spread
-    mid = float("%.15g" % ((bid + ask) / 2))  # the sum of floats has noise behind the digits of a price
+    spread, mid = summary.spread, middle(summary)
     line = _Line(
         EXCHANGE,
         symbol,
         *iso_times(summary.time, summary.local_timestamp),
         summary.ask_size,
-        ask,
-        bid,
+        summary.ask_price,
+        summary.bid_price,
         summary.bid_size,
         spread,
         spread / mid * 10_000,
         mid,
     )
     return _encode(line) + b"\n"
+
+
+def middle(summary: OrderBookSummary) -> float:
+    """The mid of a summary: a sum of floats has noise behind the digits of a price."""
+    return float("%.15g" % ((summary.bid_price + summary.ask_price) / 2))
 
 
 def iso_times(time: str | None, local_timestamp: int | None) -> tuple[str | None, str | None]:

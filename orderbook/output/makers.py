@@ -87,7 +87,7 @@ class _Statuses(_OnMessage):
 
     def rows(self, message: Message, book: OrderBookState, summary: Summary) -> Sequence[Rows]:
         if type(message) is Status:
-            event, _, reason = message.reason.partition(": ")
+            event, reason = message.event_and_reason
         elif not book.is_live:
             return ()
         elif type(now := book.summarize()) is CrossedBook:

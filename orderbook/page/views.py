@@ -59,9 +59,8 @@ class View:
             self.trades.append((self.traded, message))
         elif kind is Status:
             assert isinstance(message, Status)
-            event, _, reason = message.reason.partition(": ")
-            self.status = State(event, reason)
-            self.gaps += event == "gap"
+            self.status = State(*message.event_and_reason)
+            self.gaps += message.event == "gap"
         elif kind is Snapshot:
             self.status = None
 

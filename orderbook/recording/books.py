@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from orderbook.book import OrderBookState
 from orderbook.coinbase.messages import L2Update, Snapshot, both_times
-from orderbook.recording.line import arrival
+from orderbook.recording.line import time_of_text
 from orderbook.recording.paths import files_at
 from orderbook.recording.recordings import Recordings, check_span
 
@@ -24,7 +24,7 @@ def books(
     """
     if isinstance(products, str):
         products = [product.strip() for product in products.split(",")]
-    first, last = (None if time is None else arrival(time) for time in (start, end))
+    first, last = (None if time is None else time_of_text(time) for time in (start, end))
     check_span(first, last)
     recordings = Recordings(files_at(paths), products, first, last)
     kept: dict[str, OrderBookState] = {}

@@ -20,7 +20,7 @@ _TIME = re.compile(rb'"time"\s*:\s*"([^"\\]*)"')
 _status_decoder = msgspec.json.Decoder(Status)
 
 
-def arrival(text: str) -> int:
+def time_of_text(text: str) -> int:
     """A time of arrival in nanoseconds since 1970, of ISO 8601; UTC where it names no zone."""
     try:
         time = datetime.fromisoformat(text)
@@ -29,6 +29,11 @@ def arrival(text: str) -> int:
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
     return (time - _EPOCH) // timedelta(microseconds=1) * 1_000
+
+
+def too_long(line: bytes) -> BadFrame:
+    """What is wrong with a line of more than `MAX_LINE` bytes, of which nobody has the rest."""
+    return BadFrame(f"longer than {MAX_LINE} bytes: {line[:200]!r}")
 
 
 def encode(frame: bytes, arrival: int) -> bytes:

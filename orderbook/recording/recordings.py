@@ -15,7 +15,7 @@ from orderbook.book import OrderBookState
 from orderbook.coinbase.messages import BadFrame, L2Update, Level, Message, Snapshot, Status
 from orderbook.printable import printable
 from orderbook.recording.breaks import Breaks
-from orderbook.recording.line import MAX_LINE, decode_line
+from orderbook.recording.line import MAX_LINE, decode_line, too_long
 from orderbook.recording.paths import names_of
 from orderbook.recording.reader import Place, Reader
 
@@ -163,7 +163,7 @@ class Recordings:
             for index in order:
                 line = lines[index]
                 if len(line) > MAX_LINE:
-                    raise BadFrame(f"longer than {MAX_LINE} bytes: {line[:200]!r}")
+                    raise too_long(line)
                 if wanted is not None and (found := _PRODUCT.search(line)) and found[1] not in wanted_bytes:
                     continue
                 message = decode_line(line)
