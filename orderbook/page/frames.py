@@ -14,7 +14,7 @@ from orderbook import signals
 from orderbook.book import OrderBookState, OrderBookSummary, Summary
 from orderbook.coinbase.messages import ABSURD, Message, Trade, seconds
 from orderbook.output.datasets import EXCHANGE, dataset
-from orderbook.output.encoding import iso_time, iso_times
+from orderbook.output.encoding import iso_time, iso_times, middle
 from orderbook.output.intervals import REACH, signal_values
 from orderbook.page import ladder
 from orderbook.page.views import LIVE, State, View
@@ -92,11 +92,6 @@ def row(view: View, kept: Summary = None) -> bytes:
     )
 
 
-def middle(summary: OrderBookSummary) -> float:
-    """The mid of a summary: a sum of floats has noise behind the digits of a price."""
-    return float("%.15g" % ((summary.bid_price + summary.ask_price) / 2))
-
-
 def lag_of(message: Message) -> float | None:
     """Seconds from the exchange's time of a message to ours."""
     sent, received = seconds(message.time), message.local_timestamp
@@ -145,18 +140,31 @@ class Copy:
         made |= {"signals": None, "cost": None}
         if self.state is not LIVE:
             return made
-        book = self._book
-        bids, asks = self.near
-        mid = signals.mid(bids, asks)
-        assert mid is not None
-        made["bids"], made["asks"] = ladder.ladder(book, levels, step)
-        made["levels"] = book.levels()
-        made["depth"] = {"bids": ladder.depth(bids, mid), "asks": ladder.depth(asks, mid)}
-        made["signals"] = dict(zip(SIGNALS, signal_values(book, bids, asks), strict=True))
+        made["bids"], made["asks"] = ladder.ladder(self._book, levels, step)
+        made |= self._whatever_is_chosen
         if cost:
+            (bids, asks), mid = self.near, self._mid
             buy, sell = self._cost(asks, mid, cost, "asks"), self._cost(bids, mid, cost, "bids")
             made["cost"] = {"amount": cost, "buy": buy, "sell": sell}
         return made
+
+    @cached_property
+    def _mid(self) -> float:
+        mid = signals.mid(*self.near)
+        assert mid is not None
+        return mid
+
+    @cached_property
+    def _whatever_is_chosen(self) -> dict[str, Any]:
+        """What all frames of the book have."""
+        bids, asks = self.near
+        depth = {"bids": ladder.depth(bids, self._mid), "asks": ladder.depth(asks, self._mid)}
+        values = signal_values(self._book, bids, asks)
+        return {
+            "levels": self._book.levels(),
+            "depth": depth,
+            "signals": dict(zip(SIGNALS, values, strict=True)),
+        }
 
     def _head(self) -> dict[str, Any]:
         times: tuple[str | None, str | None] = (None, None)
