@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -184,10 +185,12 @@ def test_reader_goes_away(workers: str) -> None:
     """`| head -1`: when nobody reads on, the run ends by itself, quietly and with code 0."""
     with (
         Exchange(PAIR, rate=100) as exchange,
-        subprocess.Popen(["head", "-1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as head,
-        start(["dataflow:flow", "-w", workers], settings(exchange), stdout=head.stdin) as process,
+        closing(Pipe()) as pipe,
+        start(["dataflow:flow", "-w", workers], settings(exchange), stdout=pipe.writer) as process,
     ):
-        first, _ = head.communicate(timeout=30)
+        exchange.wait(lambda: all_live(exchange), 30)  # what is still being opened says no goodbye
+        first = subprocess.run(["head", "-1"], stdin=pipe.reader, stdout=subprocess.PIPE, timeout=30).stdout
+        pipe.close_reader()
         finished = process.wait()
         exchange.wait(lambda: all_said_goodbye(exchange), 5)
     assert sum(map(len, by_product(first.decode()).values())) == 1
